@@ -1,0 +1,450 @@
+//! JSON as bytes: splitting an array without parsing it, and a canonical form to hash.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::render::{escape, go_double};
+
+/// Deepest nesting that is looked into. Deeper texts are treated as opaque bytes.
+pub const MAX_DEPTH: u32 = 128;
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// `text` without the white space JSON allows around a value.
+pub fn trim(text: &[u8]) -> &[u8] {
+    trimmed(text, 0..text.len()).and_then(|range| text.get(range)).unwrap_or_default()
+}
+
+/// Finds the elements of a JSON array in its text (trimmed before): the range of each, white space left out.
+///
+/// This looks at strings, brackets and commas only; what the elements hold is not judged. False (and nothing in
+/// `elements`) when the text is not an array by that measure or nests deeper than [`MAX_DEPTH`].
+pub fn split_array(text: &[u8], elements: &mut Vec<Range<usize>>) -> bool {
+    elements.clear();
+    let done = split(text, elements).is_some();
+    if !done {
+        elements.clear();
+    }
+    done
+}
+
+fn split(text: &[u8], elements: &mut Vec<Range<usize>>) -> Option<()> {
+    let inside = text.strip_suffix(b"]")?;
+    if !inside.starts_with(b"[") {
+        return None;
+    }
+    let mut start = 1;
+    let mut at = 1;
+    if trim(inside.get(at..)?).is_empty() {
+        return Some(());
+    }
+    // One bit a level: set for an object, clear for an array.
+    let mut open = 0u128;
+    let mut depth = 1u32;
+    while let Some(byte) = inside.get(at) {
+        match byte {
+            b'"' => at = string_end(inside, at + 1)?,
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return None;
+                }
+                open = open << 1 | u128::from(*byte == b'{');
+            }
+            b'}' | b']' => {
+                if depth == 1 || (open & 1 == 1) != (*byte == b'}') {
+                    return None;
+                }
+                depth -= 1;
+                open >>= 1;
+            }
+            b',' if depth == 1 => {
+                elements.push(trimmed(inside, start..at)?);
+                start = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if depth != 1 {
+        return None;
+    }
+    elements.push(trimmed(inside, start..at)?);
+    Some(())
+}
+
+/// The range without the white space at its ends; none when nothing else is in it.
+fn trimmed(text: &[u8], range: Range<usize>) -> Option<Range<usize>> {
+    let whole = text.get(range.clone())?;
+    let start = range.start + whole.iter().position(|byte| !is_space(*byte))?;
+    let end = range.start + whole.iter().rposition(|byte| !is_space(*byte))? + 1;
+    Some(start..end)
+}
+
+/// Where the string whose contents begin at `at` closes: the place of its quote.
+#[inline]
+fn string_end(text: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text.get(at) == Some(&b'"') {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
+/// A parsed value that borrows its text. Strings stay as written, between their quotes.
+#[derive(Debug, Clone)]
+pub enum Json<'a> {
+    Null,
+    Bool(bool),
+    Number(&'a [u8]),
+    Str(&'a [u8]),
+    Array(Vec<Json<'a>>),
+    Object(Vec<(Cow<'a, [u8]>, Json<'a>)>),
+}
+
+impl<'a> Json<'a> {
+    /// Parses a complete JSON text (RFC 8259). None when it is not one, or nests deeper than [`MAX_DEPTH`].
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        let mut parser = Parser { text, at: 0 };
+        let value = parser.value(0)?;
+        parser.space();
+        (parser.at == text.len()).then_some(value)
+    }
+
+    /// The member of an object; the last one when the key is repeated.
+    pub fn member(&self, key: &[u8]) -> Option<&Json<'a>> {
+        match self {
+            Json::Object(members) => members.iter().rev().find(|(name, _)| name.as_ref() == key).map(|(_, v)| v),
+            _ => None,
+        }
+    }
+
+    /// The decoded text of a string.
+    pub fn text(&self) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Json::Str(raw) => Some(decode(raw)),
+            _ => None,
+        }
+    }
+
+    /// Appends the canonical form: object keys sorted by their bytes, null members dropped, no white space, one way to
+    /// write each number and string.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Json::Null => out.extend_from_slice(b"null"),
+            Json::Bool(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
+            Json::Number(digits) => write_number(digits, out),
+            Json::Str(raw) => write_string(raw, out),
+            Json::Array(elements) => {
+                out.push(b'[');
+                for (index, element) in elements.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    element.write(out);
+                }
+                out.push(b']');
+            }
+            Json::Object(members) => write_object(members.iter().map(|(key, value)| (key.as_ref(), value)), out),
+        }
+    }
+}
+
+/// Appends an object of the given members in canonical form. The last of equal keys counts.
+pub fn write_object<'a, 'b: 'a>(members: impl Iterator<Item = (&'a [u8], &'a Json<'b>)>, out: &mut Vec<u8>) {
+    write_members(members, out, |_, value, out| value.write(out));
+}
+
+/// As [`write_object`], the values written by `write`.
+pub fn write_members<'a, 'b: 'a>(
+    members: impl Iterator<Item = (&'a [u8], &'a Json<'b>)>,
+    out: &mut Vec<u8>,
+    write: impl Fn(&[u8], &Json<'b>, &mut Vec<u8>),
+) {
+    let mut sorted: Vec<(&[u8], &Json<'b>)> = members.collect();
+    // Stable, so the last of equal keys is the last received.
+    sorted.sort_by(|a, b| a.0.cmp(b.0));
+    let mut rest = sorted.iter().peekable();
+    let mut first = true;
+    out.push(b'{');
+    while let Some((key, value)) = rest.next() {
+        let repeated = rest.peek().is_some_and(|(next, _)| next == key);
+        if repeated || matches!(value, Json::Null) {
+            continue;
+        }
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        write_decoded(key, out);
+        out.push(b':');
+        write(key, value, out);
+    }
+    out.push(b'}');
+}
+
+fn write_number(digits: &[u8], out: &mut Vec<u8>) {
+    if digits == b"-0" {
+        out.push(b'0');
+        return;
+    }
+    let is_integer = !digits.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+    let number = std::str::from_utf8(digits).ok().and_then(|text| text.parse::<f64>().ok());
+    match number {
+        Some(number) if !is_integer && number.is_finite() => go_double(if number == 0.0 { 0.0 } else { number }, out),
+        // Integers of any size stay exact, and so does what no double can hold.
+        _ => out.extend_from_slice(digits),
+    }
+}
+
+fn write_string(raw: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    if memchr::memchr(b'\\', raw).is_none() {
+        out.extend_from_slice(raw);
+    } else {
+        escape_into(&decode(raw), out);
+    }
+    out.push(b'"');
+}
+
+fn write_decoded(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    escape_into(text, out);
+    out.push(b'"');
+}
+
+/// Appends decoded text with the escapes JSON demands. A lone surrogate, which no UTF-8 can hold, comes out of
+/// [`decode`] in its three-byte form and is written as the escape it came as.
+fn escape_into(text: &[u8], out: &mut Vec<u8>) {
+    let mut plain = 0;
+    for (index, byte) in text.iter().enumerate() {
+        let surrogate = *byte == 0xed && text.get(index + 1).is_some_and(|next| *next >= 0xa0);
+        if !(surrogate || matches!(byte, b'"' | b'\\' | 0..0x20)) {
+            continue;
+        }
+        out.extend_from_slice(text.get(plain..index).unwrap_or_default());
+        if surrogate {
+            let (high, low) = (text.get(index + 1), text.get(index + 2));
+            let (high, low) = (high.copied().unwrap_or_default(), low.copied().unwrap_or_default());
+            let unit = 0xd000 | u16::from(high & 0x3f) << 6 | u16::from(low & 0x3f);
+            out.extend_from_slice(b"\\u");
+            crate::render::hex(&unit.to_be_bytes(), out);
+            plain = index + 3;
+        } else {
+            escape(*byte, out);
+            plain = index + 1;
+        }
+    }
+    out.extend_from_slice(text.get(plain..).unwrap_or_default());
+}
+
+/// The text between a string's quotes, escapes resolved.
+fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'\\', raw).is_none() {
+        return Cow::Borrowed(raw);
+    }
+    let mut out = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while let Some(jump) = memchr::memchr(b'\\', raw.get(at..).unwrap_or_default()) {
+        out.extend_from_slice(raw.get(at..at + jump).unwrap_or_default());
+        at += jump + 2;
+        match raw.get(at - 1) {
+            Some(b'n') => out.push(b'\n'),
+            Some(b't') => out.push(b'\t'),
+            Some(b'r') => out.push(b'\r'),
+            Some(b'b') => out.push(0x08),
+            Some(b'f') => out.push(0x0c),
+            Some(b'u') => {
+                let mut point = unit(raw, at);
+                at += 4;
+                if (0xd800..0xdc00).contains(&point) && raw.get(at..at + 2) == Some(b"\\u") {
+                    let low = unit(raw, at + 2);
+                    if (0xdc00..0xe000).contains(&low) {
+                        point = 0x10000 + ((point - 0xd800) << 10) + (low - 0xdc00);
+                        at += 6;
+                    }
+                }
+                push_point(point, &mut out);
+            }
+            Some(other) => out.push(*other),
+            None => {}
+        }
+    }
+    out.extend_from_slice(raw.get(at..).unwrap_or_default());
+    Cow::Owned(out)
+}
+
+/// The four hex digits at `at`; the parser has checked them.
+fn unit(raw: &[u8], at: usize) -> u32 {
+    let digits = raw.get(at..at + 4).unwrap_or_default();
+    digits.iter().fold(0, |sum, digit| sum << 4 | char::from(*digit).to_digit(16).unwrap_or_default())
+}
+
+fn push_point(point: u32, out: &mut Vec<u8>) {
+    match char::from_u32(point) {
+        Some(letter) => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+        // A lone surrogate: three bytes as UTF-8 would have it, if it allowed that.
+        None => out.extend_from_slice(&[
+            0xe0 | (point >> 12) as u8,
+            0x80 | (point >> 6 & 0x3f) as u8,
+            0x80 | (point & 0x3f) as u8,
+        ]),
+    }
+}
+
+struct Parser<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn space(&mut self) {
+        while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    /// The next byte that is not white space; stays on it.
+    fn peek(&mut self) -> Option<u8> {
+        self.space();
+        self.text.get(self.at).copied()
+    }
+
+    fn value(&mut self, depth: u32) -> Option<Json<'a>> {
+        match self.peek()? {
+            b'{' | b'[' if depth >= MAX_DEPTH => None,
+            b'{' => self.object(depth),
+            b'[' => self.array(depth),
+            b'"' => self.string().map(Json::Str),
+            b't' => self.word(b"true", Json::Bool(true)),
+            b'f' => self.word(b"false", Json::Bool(false)),
+            b'n' => self.word(b"null", Json::Null),
+            _ => self.number(),
+        }
+    }
+
+    fn word(&mut self, word: &[u8], value: Json<'a>) -> Option<Json<'a>> {
+        self.text.get(self.at..)?.strip_prefix(word)?;
+        self.at += word.len();
+        Some(value)
+    }
+
+    fn array(&mut self, depth: u32) -> Option<Json<'a>> {
+        self.at += 1;
+        let mut elements = Vec::new();
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Some(Json::Array(elements));
+        }
+        loop {
+            elements.push(self.value(depth + 1)?);
+            let next = self.peek()?;
+            self.at += 1;
+            match next {
+                b',' => {}
+                b']' => return Some(Json::Array(elements)),
+                _ => return None,
+            }
+        }
+    }
+
+    fn object(&mut self, depth: u32) -> Option<Json<'a>> {
+        self.at += 1;
+        let mut members = Vec::new();
+        if self.peek()? == b'}' {
+            self.at += 1;
+            return Some(Json::Object(members));
+        }
+        loop {
+            if self.peek()? != b'"' {
+                return None;
+            }
+            let key = decode(self.string()?);
+            if self.peek()? != b':' {
+                return None;
+            }
+            self.at += 1;
+            members.push((key, self.value(depth + 1)?));
+            let next = self.peek()?;
+            self.at += 1;
+            match next {
+                b',' => {}
+                b'}' => return Some(Json::Object(members)),
+                _ => return None,
+            }
+        }
+    }
+
+    /// The bytes between the quotes, escapes and control characters checked.
+    fn string(&mut self) -> Option<&'a [u8]> {
+        let start = self.at + 1;
+        let end = string_end(self.text, start)?;
+        self.at = end + 1;
+        let raw = self.text.get(start..end)?;
+        // Folded instead of `any`, so that the compiler looks at many bytes at once.
+        if raw.iter().fold(false, |found, byte| found | (*byte < 0x20)) {
+            return None;
+        }
+        check_escapes(raw).then_some(raw)
+    }
+
+    fn number(&mut self) -> Option<Json<'a>> {
+        let rest = self.text.get(self.at..)?;
+        let size = number_len(rest)?;
+        self.at += size;
+        rest.get(..size).map(Json::Number)
+    }
+}
+
+fn check_escapes(raw: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(jump) = memchr::memchr(b'\\', raw.get(at..).unwrap_or_default()) {
+        at += jump + 2;
+        match raw.get(at - 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {}
+            Some(b'u') => {
+                let digits = raw.get(at..at + 4).unwrap_or_default();
+                if digits.len() != 4 || !digits.iter().all(u8::is_ascii_hexdigit) {
+                    return false;
+                }
+                at += 4;
+            }
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Length of the JSON number at the start of `text`.
+fn number_len(text: &[u8]) -> Option<usize> {
+    let digits = |from: usize| {
+        let rest = text.get(from..).unwrap_or_default();
+        rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len())
+    };
+    let mut at = usize::from(text.first() == Some(&b'-'));
+    at += match text.get(at)? {
+        b'0' => 1,
+        b'1'..=b'9' => digits(at),
+        _ => return None,
+    };
+    if text.get(at) == Some(&b'.') {
+        let fraction = digits(at + 1);
+        if fraction == 0 {
+            return None;
+        }
+        at += 1 + fraction;
+    }
+    if matches!(text.get(at), Some(b'e' | b'E')) {
+        at += 1 + usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
+        let exponent = digits(at);
+        if exponent == 0 {
+            return None;
+        }
+        at += exponent;
+    }
+    Some(at)
+}

@@ -1,0 +1,58 @@
+//! Which row of the batch is a span's parent.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
+/// One row's identity: the tenant, the trace (its code in the batch), its span id and its parent's (0: none).
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    pub tenant: u32,
+    pub trace: i32,
+    pub span: u64,
+    pub parent: u64,
+}
+
+/// The rows so far.
+#[derive(Debug, Default)]
+pub struct Parents {
+    rows: Vec<Row>,
+}
+
+impl Parents {
+    pub fn reserve(&mut self, rows: usize) {
+        self.rows.reserve(rows);
+    }
+
+    #[inline]
+    pub fn push(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    /// For each row the first row that is its parent, -1 where there is none. A span that names itself has none.
+    pub fn find(self) -> Vec<i32> {
+        let hasher = RandomState::default();
+        let hash = |tenant: u32, trace: i32, span: u64| hasher.hash_one((tenant, trace, span));
+        let mut table: HashTable<u32> = HashTable::with_capacity(self.rows.len());
+        let at = |index: u32| self.rows.get(index as usize);
+        let same = |index: u32, row: &Row, span: u64| {
+            at(index).is_some_and(|other| other.tenant == row.tenant && other.trace == row.trace && other.span == span)
+        };
+        let rehash = |index: &u32| at(*index).map_or(0, |row| hash(row.tenant, row.trace, row.span));
+        for (index, row) in (0u32..).zip(&self.rows) {
+            table
+                .entry(hash(row.tenant, row.trace, row.span), |other| same(*other, row, row.span), rehash)
+                .or_insert(index);
+        }
+        let parent = |row: &Row| {
+            if row.parent == 0 || row.parent == row.span {
+                return -1;
+            }
+            table
+                .find(hash(row.tenant, row.trace, row.parent), |other| same(*other, row, row.parent))
+                .and_then(|index| i32::try_from(*index).ok())
+                .unwrap_or(-1)
+        };
+        self.rows.iter().map(parent).collect()
+    }
+}

@@ -1,0 +1,728 @@
+//! Accepted spans as growing columns: the fixed ones, the plan's, and the contents.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    Array, ArrayRef, Int32Array, RecordBatch, RecordBatchOptions, StructArray, UInt32Array, UInt64Array,
+};
+use arrow_schema::{ArrowError, Field, Fields, Schema};
+
+use crate::cells::{Cell, Picks, coerce};
+use crate::columns::{
+    Cells, Dict, Map, Offsets, Present, Sparse, Strings, fixed_names, hashes, list, timestamps,
+};
+use crate::content::{Memory, Owner, take};
+use crate::decode::FIXED_COLUMNS;
+use crate::json::{split_array, trim};
+use crate::keys::KeyTable;
+use crate::message::calls;
+use crate::otlp::{Attr, Body, Link, Span, Value};
+use crate::parents::Parents;
+use crate::plan::{Form, Plan, Type, calls_name};
+use crate::render::{as_json, as_string, hex};
+use crate::sip::{Hash, hash64, hash128};
+
+/// Bytes of resource attributes that rows may repeat in one call. Every span repeats its resource, so without a bound a
+/// small request of many spans and one large resource would grow without measure.
+const MAX_RESOURCE_BYTES: usize = 256 << 20;
+
+/// Names by number, as OTLP counts them.
+const KINDS: [&str; 6] = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
+const STATUSES: [&str; 3] = ["Unset", "Ok", "Error"];
+
+/// Why one span is refused. When several reasons hold the first of this order is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    TooLarge,
+    TooDeep,
+    BadUtf8,
+    BadTraceId,
+    BadSpanId,
+    BadTime,
+}
+
+impl Reason {
+    pub const ALL: [Self; 6] =
+        [Self::TooLarge, Self::TooDeep, Self::BadUtf8, Self::BadTraceId, Self::BadSpanId, Self::BadTime];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::TooDeep => "too_deep",
+            Self::BadUtf8 => "bad_utf8",
+            Self::BadTraceId => "bad_trace_id",
+            Self::BadSpanId => "bad_span_id",
+            Self::BadTime => "bad_time",
+        }
+    }
+
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::TooLarge => "it is larger than the limit for one span (or its resource is); send less in its attributes",
+            Self::TooDeep => "one of its attributes is nested too deeply; flatten it",
+            Self::BadUtf8 => "one of its strings is not valid UTF-8",
+            Self::BadTraceId => "a trace id (its own or a link's) is not 16 bytes, or all zero",
+            Self::BadSpanId => "a span id (its own, its parent's or a link's) is not 8 bytes, or its own is all zero",
+            Self::BadTime => "its start or end time is too far from now; the times are nanoseconds since 1970",
+        }
+    }
+}
+
+/// A refused span.
+#[derive(Debug)]
+pub struct Refusal<'s> {
+    pub span: &'s Span<'s>,
+    pub reason: Reason,
+}
+
+/// Which start and end times are taken (nanoseconds since 1970, both ends included).
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub min_time: u64,
+    pub max_time: u64,
+}
+
+/// A span's identity, checked.
+struct Checked {
+    trace_id: [u8; 16],
+    span_id: u64,
+    /// Zero for a root.
+    parent_id: u64,
+    start: u64,
+    end: u64,
+}
+
+/// One resource of the body at hand, ready to be repeated on its spans' rows.
+#[derive(Debug, Default)]
+struct Repeated<'a> {
+    keys: Vec<i32>,
+    values: Vec<i32>,
+    service: i32,
+    cells: Vec<(u16, Cell<'a>)>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum ContentColumn {
+    List { ends: Offsets, hashes: Vec<u8>, calls: Option<Calls> },
+    One { hashes: Vec<u8>, form: Form },
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    ends: Offsets,
+    names: Strings,
+    named: Present,
+    ids: Strings,
+    identified: Present,
+    arguments: Vec<u8>,
+}
+
+/// Contents given out by this call.
+#[derive(Debug, Default)]
+struct Contents {
+    requests: Vec<u32>,
+    raw: Vec<u8>,
+    canonical: Vec<u8>,
+    kinds: Dict,
+    content: Strings,
+    lengths: Vec<u64>,
+}
+
+/// The batch being built.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    plan: &'a Plan,
+    requests: Vec<u32>,
+    parents: Parents,
+    starts: Vec<i64>,
+    durations: Vec<u64>,
+    trace_ids: Dict,
+    span_ids: Strings,
+    parent_ids: Strings,
+    states: Dict,
+    names: Dict,
+    kinds: Vec<i32>,
+    services: Dict,
+    resources: Map<Dict>,
+    scope_names: Dict,
+    scope_versions: Dict,
+    attributes: Map<Strings>,
+    statuses: Vec<i32>,
+    messages: Strings,
+    event_ends: Offsets,
+    event_times: Vec<i64>,
+    event_names: Dict,
+    event_attributes: Map<Strings>,
+    link_ends: Offsets,
+    link_trace_ids: Strings,
+    link_span_ids: Strings,
+    link_states: Strings,
+    link_attributes: Map<Strings>,
+    columns: Vec<Sparse>,
+    content_columns: Vec<ContentColumn>,
+    contents: Contents,
+    picks: Picks<'a>,
+    resource_bytes: usize,
+    /// Reused buffers: a rendered value, a canonical form, the elements of an array.
+    text: Vec<u8>,
+    scratch: Vec<u8>,
+    elements: Vec<std::ops::Range<usize>>,
+}
+
+impl<'a> Rows<'a> {
+    /// No rows yet. `expected` rows, of `input` bytes together, will come; that only makes room.
+    pub fn new(plan: &'a Plan, expected: usize, input: usize) -> Self {
+        let column = |kind: Type| Sparse {
+            present: Present::default(),
+            cells: match kind {
+                Type::Dict => Cells::Dict(Dict::default()),
+                Type::Str => Cells::Str(Strings::default()),
+                Type::U64 | Type::Hash64 => Cells::U64(Vec::new()),
+                Type::I64 => Cells::I64(Vec::new()),
+                Type::F64 => Cells::F64(Vec::new()),
+                Type::Bool => Cells::Bool(Present::default()),
+            },
+        };
+        let content = |form: Form, calls: bool| match form {
+            Form::Elements => ContentColumn::List {
+                ends: Offsets::default(),
+                hashes: Vec::new(),
+                calls: calls.then(Calls::default),
+            },
+            Form::Whole | Form::Canonical => ContentColumn::One { hashes: Vec::new(), form },
+        };
+        let mut rows = Self {
+            plan,
+            requests: Vec::new(),
+            parents: Parents::default(),
+            starts: Vec::new(),
+            durations: Vec::new(),
+            trace_ids: Dict::default(),
+            span_ids: Strings::default(),
+            parent_ids: Strings::default(),
+            states: Dict::default(),
+            names: Dict::default(),
+            kinds: Vec::new(),
+            services: Dict::default(),
+            resources: Map::default(),
+            scope_names: Dict::default(),
+            scope_versions: Dict::default(),
+            attributes: Map::default(),
+            statuses: Vec::new(),
+            messages: Strings::default(),
+            event_ends: Offsets::default(),
+            event_times: Vec::new(),
+            event_names: Dict::default(),
+            event_attributes: Map::default(),
+            link_ends: Offsets::default(),
+            link_trace_ids: Strings::default(),
+            link_span_ids: Strings::default(),
+            link_states: Strings::default(),
+            link_attributes: Map::default(),
+            columns: plan.columns.iter().map(|c| column(c.kind)).collect(),
+            content_columns: plan.contents.iter().map(|c| content(c.form, c.calls)).collect(),
+            contents: Contents::default(),
+            picks: Picks::new(plan.columns.len() + plan.contents.len()),
+            resource_bytes: 0,
+            text: Vec::new(),
+            scratch: Vec::new(),
+            elements: Vec::new(),
+        };
+        rows.reserve(expected, input);
+        rows
+    }
+
+    /// Room for the columns every row fills, so that they need not move while they grow.
+    fn reserve(&mut self, rows: usize, input: usize) {
+        self.requests.reserve(rows);
+        self.parents.reserve(rows);
+        self.starts.reserve(rows);
+        self.durations.reserve(rows);
+        self.span_ids.reserve(rows, 16 * rows);
+        self.parent_ids.reserve(rows, 16 * rows);
+        for codes in [&mut self.kinds, &mut self.statuses] {
+            codes.reserve(rows);
+        }
+        let dicts = [
+            &mut self.trace_ids,
+            &mut self.states,
+            &mut self.names,
+            &mut self.services,
+            &mut self.scope_names,
+            &mut self.scope_versions,
+        ];
+        for dict in dicts {
+            dict.codes.reserve(rows);
+        }
+        self.messages.reserve(rows, 0);
+        self.resources.ends.reserve(rows);
+        self.attributes.ends.reserve(rows);
+        // Every attribute costs at least its key and a few bytes of frame; values are about half of the rest.
+        self.attributes.values.reserve(input / 32, input / 2);
+        self.attributes.keys.reserve(input / 32);
+        self.event_ends.reserve(rows);
+        self.link_ends.reserve(rows);
+    }
+
+    /// Adds the spans of a parsed body; refused ones go to `refuse`. Returns how many were added.
+    #[allow(clippy::too_many_arguments)]
+    pub fn add(
+        &mut self,
+        body: &Body<'a>,
+        keys: &mut KeyTable<'a>,
+        memory: &mut Memory,
+        owner: &Owner,
+        request: u32,
+        bounds: Bounds,
+        refuse: &mut impl FnMut(Refusal<'_>),
+    ) -> u64 {
+        let mut added = 0;
+        // Spans of one scope stand together: what they share is looked up when the scope changes.
+        let mut at: Option<(u32, u32)> = None;
+        let mut repeated = Repeated::default();
+        let mut scope_codes = (0, 0);
+        for span in &body.spans {
+            let checked = match check(span, body.links_of(span), bounds) {
+                Ok(checked) => checked,
+                Err(reason) => {
+                    refuse(Refusal { span, reason });
+                    continue;
+                }
+            };
+            let scope = body.scopes.get(span.scope as usize).copied().unwrap_or_default();
+            if at.is_none_or(|(_, resource)| resource != scope.resource) {
+                repeated = self.repeat(body, scope.resource, keys);
+            }
+            if at.is_none_or(|(index, _)| index != span.scope) {
+                scope_codes = (self.scope_names.names.code(scope.name), self.scope_versions.names.code(scope.version));
+            }
+            at = Some((span.scope, scope.resource));
+            if self.resource_bytes + repeated.bytes > MAX_RESOURCE_BYTES {
+                refuse(Refusal { span, reason: Reason::TooLarge });
+                continue;
+            }
+            self.requests.push(request);
+            self.scope_names.codes.push(scope_codes.0);
+            self.scope_versions.codes.push(scope_codes.1);
+            self.own_fields(span, &checked, owner.tenant);
+            self.resource_fields(&repeated, owner);
+            self.span_attributes(span.attrs.of(&body.span_attrs), keys);
+            self.picked(memory, owner, request);
+            self.events(body, span, keys, bounds);
+            self.links(body, span, keys);
+            added += 1;
+        }
+        added
+    }
+
+    /// Rows so far, the one at hand not counted until its request is pushed.
+    fn row(&self) -> usize {
+        self.requests.len() - 1
+    }
+
+    fn own_fields(&mut self, span: &Span<'a>, checked: &Checked, tenant: u32) {
+        self.text.clear();
+        hex(&checked.trace_id, &mut self.text);
+        let trace = self.trace_ids.names.code(&self.text);
+        self.trace_ids.codes.push(trace);
+        self.parents.push(crate::parents::Row { tenant, trace, span: checked.span_id, parent: checked.parent_id });
+        self.span_ids.push_with(|out| hex(&checked.span_id.to_be_bytes(), out));
+        self.parent_ids.push_with(|out| {
+            if checked.parent_id != 0 {
+                hex(&checked.parent_id.to_be_bytes(), out);
+            }
+        });
+        self.starts.push(checked.start as i64);
+        self.durations.push(checked.end.saturating_sub(checked.start));
+        self.states.push(span.state);
+        self.names.push(span.name);
+        self.kinds.push(enum_code(span.kind, KINDS.len()));
+        self.statuses.push(enum_code(span.status, STATUSES.len()));
+        self.messages.push(span.status_message);
+    }
+
+    /// What the spans of a resource repeat.
+    fn repeat(&mut self, body: &Body<'a>, resource: u32, keys: &mut KeyTable<'a>) -> Repeated<'a> {
+        let resource = body.resources.get(resource as usize).copied().unwrap_or_default();
+        let mut repeated = Repeated { service: -1, ..Repeated::default() };
+        self.picks.begin();
+        for attr in resource.attrs.of(&body.resource_attrs) {
+            let Some(key) = attr.key else { continue };
+            self.text.clear();
+            as_string(&attr.value, &mut self.text);
+            repeated.keys.push(keys.code(key));
+            repeated.values.push(self.resources.values.names.code(&self.text));
+            if keys.name(key) == b"service.name" {
+                repeated.service = self.services.names.code(&self.text);
+            }
+            for wanted in keys.resource_uses(key) {
+                let kind = self.plan.columns.get(usize::from(wanted.slot)).map(|column| column.kind);
+                self.picks.offer(*wanted, || coerce(kind?, attr.value));
+            }
+        }
+        if repeated.service < 0 {
+            repeated.service = self.services.names.code(b"");
+        }
+        repeated.bytes = 8 * repeated.keys.len();
+        for index in 0..self.picks.len() {
+            let Some((slot, cell)) = self.picks.get(index) else { continue };
+            if let Cell::Text(Value::Str(text) | Value::Bytes(text)) = cell {
+                repeated.bytes += 2 * text.len();
+            }
+            repeated.cells.push((slot, cell));
+        }
+        repeated
+    }
+
+    fn resource_fields(&mut self, repeated: &Repeated<'a>, owner: &Owner) {
+        self.resource_bytes += repeated.bytes;
+        self.resources.keys.extend_from_slice(&repeated.keys);
+        self.resources.values.codes.extend_from_slice(&repeated.values);
+        self.resources.end();
+        self.services.codes.push(repeated.service);
+        for (slot, cell) in &repeated.cells {
+            self.cell(usize::from(*slot), *cell, owner);
+        }
+    }
+
+    fn span_attributes(&mut self, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
+        self.picks.begin();
+        for attr in attrs {
+            let Some(key) = attr.key else { continue };
+            let (uses, is_content) = keys.span_uses(key);
+            for wanted in uses {
+                let column = self.plan.columns.get(usize::from(wanted.slot));
+                self.picks.offer(*wanted, || match column {
+                    Some(column) => coerce(column.kind, attr.value),
+                    None => (attr.value != Value::Empty).then_some(Cell::Text(attr.value)),
+                });
+            }
+            if !is_content {
+                self.attributes.keys.push(keys.code(key));
+                self.attributes.values.push_with(|out| as_string(&attr.value, out));
+            }
+        }
+        self.attributes.end();
+    }
+
+    /// Writes what the span's attributes gave for the plan.
+    fn picked(&mut self, memory: &mut Memory, owner: &Owner, request: u32) {
+        for index in 0..self.picks.len() {
+            let Some((slot, cell)) = self.picks.get(index) else { continue };
+            match (usize::from(slot).checked_sub(self.plan.columns.len()), cell) {
+                (None, cell) => self.cell(usize::from(slot), cell, owner),
+                (Some(index), Cell::Text(value)) => self.content(index, value, memory, owner, request),
+                _ => {}
+            }
+        }
+    }
+
+    fn cell(&mut self, slot: usize, cell: Cell<'a>, owner: &Owner) {
+        let row = self.row();
+        let (Some(column), Some(planned)) = (self.columns.get_mut(slot), self.plan.columns.get(slot)) else { return };
+        let text = match cell {
+            Cell::Text(Value::Str(text)) => text,
+            Cell::Text(value) => {
+                self.text.clear();
+                as_string(&value, &mut self.text);
+                &self.text
+            }
+            _ => &[],
+        };
+        match (&mut column.cells, cell) {
+            (Cells::Dict(dict), _) => {
+                dict.codes.resize(row, 0);
+                dict.push(text);
+            }
+            (Cells::Str(strings), _) => {
+                strings.pad(row);
+                strings.push(text);
+            }
+            (Cells::U64(numbers), Cell::U64(number)) => {
+                numbers.resize(row, 0);
+                numbers.push(number);
+            }
+            (Cells::U64(numbers), _) => {
+                debug_assert_eq!(planned.kind, Type::Hash64);
+                if text.is_empty() {
+                    return;
+                }
+                numbers.resize(row, 0);
+                numbers.push(hash64(&owner.key, text));
+            }
+            (Cells::I64(numbers), Cell::I64(number)) => {
+                numbers.resize(row, 0);
+                numbers.push(number);
+            }
+            (Cells::F64(numbers), Cell::F64(number)) => {
+                numbers.resize(row, 0.0);
+                numbers.push(number);
+            }
+            (Cells::Bool(flags), Cell::Bool(flag)) => {
+                if flag {
+                    flags.set(row);
+                }
+            }
+            _ => return,
+        }
+        column.present.set(row);
+    }
+
+    fn content(&mut self, index: usize, value: Value<'a>, memory: &mut Memory, owner: &Owner, request: u32) {
+        let row = self.row();
+        let Self { plan, content_columns, contents, text: rendered, scratch, elements, .. } = self;
+        let (Some(planned), Some(column)) = (plan.contents.get(index), content_columns.get_mut(index)) else { return };
+        let text = match value {
+            Value::Str(text) => text,
+            other => {
+                rendered.clear();
+                as_json(&other, rendered);
+                rendered
+            }
+        };
+        let text = trim(text);
+        if text.is_empty() {
+            return;
+        }
+        let message = planned.is_message();
+        let mut one = |text: &[u8], scratch: &mut Vec<u8>| {
+            take(memory, owner, text, message, scratch, |found| contents.push(request, &planned.kind, &found))
+        };
+        match column {
+            ContentColumn::One { hashes, form } => {
+                let names = one(text, scratch);
+                hashes.resize(row * 16, 0);
+                hashes.extend_from_slice(if *form == Form::Canonical { &names.canonical } else { &names.raw });
+            }
+            ContentColumn::List { ends, hashes, calls: found } => {
+                if !split_array(text, elements) {
+                    elements.push(0..text.len());
+                }
+                ends.pad(row);
+                if let Some(found) = found {
+                    found.ends.pad(row);
+                }
+                for range in elements.iter() {
+                    let element = text.get(range.clone()).unwrap_or_default();
+                    hashes.extend_from_slice(&one(element, scratch).raw);
+                    if let Some(found) = found {
+                        found.add(element, owner);
+                    }
+                }
+                ends.end(hashes.len() / 16);
+                if let Some(found) = found {
+                    found.ends.end(found.names.len());
+                }
+            }
+        }
+    }
+
+    fn events(&mut self, body: &Body<'a>, span: &Span<'a>, keys: &mut KeyTable<'a>, bounds: Bounds) {
+        for event in span.events.of(&body.events) {
+            // Nothing is decided by an event's time, so an absurd one is brought into range instead of costing a span.
+            self.event_times.push(event.time.min(bounds.max_time) as i64);
+            self.event_names.push(event.name);
+            push_map(&mut self.event_attributes, event.attrs.of(&body.inner_attrs), keys);
+        }
+        self.event_ends.end(self.event_times.len());
+    }
+
+    fn links(&mut self, body: &Body<'a>, span: &Span<'a>, keys: &mut KeyTable<'a>) {
+        for link in span.links.of(&body.links) {
+            self.link_trace_ids.push_with(|out| hex_or_empty(link.trace_id, out));
+            self.link_span_ids.push_with(|out| hex_or_empty(link.span_id, out));
+            self.link_states.push(link.state);
+            push_map(&mut self.link_attributes, link.attrs.of(&body.inner_attrs), keys);
+        }
+        self.link_ends.end(self.link_states.len());
+    }
+
+    /// The batches of spans and of contents.
+    pub fn build(self, keys: &KeyTable<'a>) -> Result<(RecordBatch, RecordBatch), ArrowError> {
+        let rows = self.requests.len();
+        let mut names = Strings::default();
+        for name in keys.dictionary() {
+            names.push(name);
+        }
+        let keys: ArrayRef = Arc::new(names.utf8(None));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt32Array::from(self.requests)),
+            Arc::new(Int32Array::from(self.parents.find())),
+            timestamps(self.starts),
+            self.trace_ids.build(None)?,
+            Arc::new(self.span_ids.utf8(None)),
+            Arc::new(self.parent_ids.utf8(None)),
+            self.states.build(None)?,
+            self.names.build(None)?,
+            fixed_names(self.kinds, &KINDS)?,
+            self.services.build(None)?,
+            self.resources.build(&keys)?,
+            self.scope_names.build(None)?,
+            self.scope_versions.build(None)?,
+            self.attributes.build(&keys)?,
+            Arc::new(UInt64Array::from(self.durations)),
+            fixed_names(self.statuses, &STATUSES)?,
+            Arc::new(self.messages.utf8(None)),
+            list(self.event_ends.clone(), timestamps(self.event_times))?,
+            list(self.event_ends.clone(), self.event_names.build(None)?)?,
+            list(self.event_ends, self.event_attributes.build(&keys)?)?,
+            list(self.link_ends.clone(), Arc::new(self.link_trace_ids.utf8(None)))?,
+            list(self.link_ends.clone(), Arc::new(self.link_span_ids.utf8(None)))?,
+            list(self.link_ends.clone(), Arc::new(self.link_states.utf8(None)))?,
+            list(self.link_ends, self.link_attributes.build(&keys)?)?,
+        ];
+        let mut batch = Batch::default();
+        for (name, column) in FIXED_COLUMNS.iter().zip(columns) {
+            batch.add(name, column, false);
+        }
+        for (planned, column) in self.plan.columns.iter().zip(self.columns) {
+            batch.add(&planned.name, column.build(rows)?, true);
+        }
+        for (planned, column) in self.plan.contents.iter().zip(self.content_columns) {
+            match column {
+                ContentColumn::One { hashes: mut data, .. } => {
+                    data.resize(rows * 16, 0);
+                    batch.add(&planned.name, hashes(data)?, false);
+                }
+                ContentColumn::List { mut ends, hashes: data, calls } => {
+                    ends.pad(rows);
+                    batch.add(&planned.name, list(ends, hashes(data)?)?, false);
+                    if let Some(calls) = calls {
+                        batch.add(&calls_name(planned), calls.build(rows)?, false);
+                    }
+                }
+            }
+        }
+        Ok((batch.build(rows)?, self.contents.build()?))
+    }
+}
+
+impl Calls {
+    fn add(&mut self, message: &[u8], owner: &Owner) {
+        calls(message, &mut |call| {
+            let index = self.names.len();
+            if call.name.is_some() {
+                self.named.set(index);
+            }
+            if call.id.is_some() {
+                self.identified.set(index);
+            }
+            self.names.push(call.name.as_deref().unwrap_or_default());
+            self.ids.push(call.id.as_deref().unwrap_or_default());
+            let arguments = call.arguments.map_or(Hash::default(), |text| hash128(&owner.key, &text));
+            self.arguments.extend_from_slice(&arguments);
+        });
+    }
+
+    fn build(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
+        self.ends.pad(rows);
+        let count = self.names.len();
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(self.names.utf8(self.named.nulls(count))),
+            Arc::new(self.ids.utf8(self.identified.nulls(count))),
+            hashes(self.arguments)?,
+        ];
+        let field = |name: &str, array: &ArrayRef, nullable| Field::new(name, array.data_type().clone(), nullable);
+        let fields: Fields = ["name", "id", "args"]
+            .into_iter()
+            .zip(&arrays)
+            .map(|(name, array)| field(name, array, name != "args"))
+            .collect();
+        list(self.ends, Arc::new(StructArray::try_new_with_length(fields, arrays, None, count)?))
+    }
+}
+
+impl Contents {
+    fn push(&mut self, request: u32, kind: &str, found: &crate::content::Found<'_>) {
+        self.requests.push(request);
+        self.raw.extend_from_slice(&found.names.raw);
+        self.canonical.extend_from_slice(&found.names.canonical);
+        self.kinds.push(kind.as_bytes());
+        self.content.push(found.text);
+        self.lengths.push(found.text.len() as u64);
+    }
+
+    fn build(self) -> Result<RecordBatch, ArrowError> {
+        let rows = self.requests.len();
+        let mut batch = Batch::default();
+        batch.add("request", Arc::new(UInt32Array::from(self.requests)), false);
+        batch.add("hash", hashes(self.raw)?, false);
+        batch.add("canonical_hash", hashes(self.canonical)?, false);
+        batch.add("kind", self.kinds.build(None)?, false);
+        batch.add("content", Arc::new(self.content.binary()?), false);
+        batch.add("bytes", Arc::new(UInt64Array::from(self.lengths)), false);
+        batch.build(rows)
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    fields: Vec<Field>,
+    columns: Vec<ArrayRef>,
+}
+
+impl Batch {
+    fn add(&mut self, name: &str, column: ArrayRef, nullable: bool) {
+        self.fields.push(Field::new(name, column.data_type().clone(), nullable));
+        self.columns.push(column);
+    }
+
+    fn build(self, rows: usize) -> Result<RecordBatch, ArrowError> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::new(Schema::new(self.fields)), self.columns, &options)
+    }
+}
+
+fn push_map<'a>(map: &mut Map<Strings>, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
+    for attr in attrs {
+        if let Some(key) = attr.key {
+            map.keys.push(keys.code(key));
+            map.values.push_with(|out| as_string(&attr.value, out));
+        }
+    }
+    map.end();
+}
+
+/// The code of an enumeration's value; unknown numbers are its first name. Only the low 32 bits count, as in protobuf.
+fn enum_code(number: u64, names: usize) -> i32 {
+    let number = number as i32;
+    if usize::try_from(number).is_ok_and(|number| number < names) { number } else { 0 }
+}
+
+fn check(span: &Span<'_>, links: &[Link<'_>], bounds: Bounds) -> Result<Checked, Reason> {
+    if span.flaws.too_large {
+        return Err(Reason::TooLarge);
+    }
+    if span.flaws.too_deep {
+        return Err(Reason::TooDeep);
+    }
+    if span.flaws.bad_utf8 {
+        return Err(Reason::BadUtf8);
+    }
+    let trace_id = <[u8; 16]>::try_from(span.trace_id).map_err(|_| Reason::BadTraceId)?;
+    if trace_id == [0; 16] || links.iter().any(|link| !matches!(link.trace_id.len(), 0 | 16)) {
+        return Err(Reason::BadTraceId);
+    }
+    let id = |bytes: &[u8]| match bytes {
+        [] => Ok(0),
+        _ => bytes.try_into().map(u64::from_be_bytes).map_err(|_| Reason::BadSpanId),
+    };
+    let (span_id, parent_id) = (id(span.span_id)?, id(span.parent_id)?);
+    if span_id == 0 || links.iter().any(|link| id(link.span_id).is_err()) {
+        return Err(Reason::BadSpanId);
+    }
+    let end = if span.end == 0 { span.start } else { span.end };
+    let taken = bounds.min_time..=bounds.max_time;
+    if !taken.contains(&span.start) || !taken.contains(&end) {
+        return Err(Reason::BadTime);
+    }
+    Ok(Checked { trace_id, span_id, parent_id, start: span.start, end })
+}
+
+/// Hex of an id; nothing for one that is all zero, as the Collector writes it.
+fn hex_or_empty(id: &[u8], out: &mut Vec<u8>) {
+    if id.iter().any(|byte| *byte != 0) {
+        hex(id, out);
+    }
+}

@@ -1,0 +1,44 @@
+"""Small pieces for building Arrow columns out of numpy arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NANO = 10**9
+"""Money is whole nano-dollars (1e-9 USD) in arithmetic and Decimal(n, 9) in tables."""
+
+
+def decimals(nano: NDArray[np.int64], precision: int) -> pa.Array:
+    """Whole nano units as Decimal(precision, 9)."""
+    pairs = np.empty((len(nano), 2), np.int64)
+    pairs[:, 0] = nano
+    pairs[:, 1] = nano >> 63  # sign extension to 128 bits
+    return pa.Array.from_buffers(pa.decimal128(precision, 9), len(nano), [None, pa.py_buffer(pairs)])
+
+
+def timestamps(ns: NDArray[np.int64]) -> pa.Array:
+    """Unix ns as timestamp[ns, UTC]."""
+    return pa.array(ns).cast(pa.timestamp("ns", "UTC"))
+
+
+def milliseconds(ns: int, rows: int) -> pa.Array:
+    """The same Unix ns on every row, as timestamp[ms, UTC]."""
+    return pa.array(np.full(rows, ns // 1_000_000, np.int64)).cast(pa.timestamp("ms", "UTC"))
+
+
+def minutes(ns: NDArray[np.int64]) -> pa.Array:
+    """The minute that each Unix ns falls into, as UInt32 seconds (ClickHouse DateTime)."""
+    return pa.array((ns // (60 * NANO) * 60).astype(np.uint32))
+
+
+def structs(names: list[str], columns: list[Any]) -> pa.StructArray:
+    """Columns side by side as one struct column (a ClickHouse Tuple)."""
+    return pa.StructArray.from_arrays(
+        [column if isinstance(column, pa.Array) else pa.array(column) for column in columns], names
+    )

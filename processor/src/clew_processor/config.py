@@ -1,0 +1,223 @@
+"""Settings: flag, then environment `CLEW_*` (nested keys with `__`), then `clew.yaml`, then default."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from clew_processor.errors import ConfigError
+from clew_processor.query.settings import QuerySettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PREFIX = "CLEW_"
+CONFIG_FILE = "clew.yaml"
+SDK_VARIABLES = frozenset(
+    {"CLEW_CONTENT", "CLEW_SERVICE", "CLEW_ENDPOINT", "CLEW_DISABLED", "CLEW_INSTRUMENTATIONS", "CLEW_REDACT"}
+)
+"""Variables of the same prefix that belong to the SDK and the command line."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sampling(_Section):
+    """Which spans are kept. Totals are exact whatever is set here."""
+
+    probability: float = Field(1.0, gt=0, le=1)
+    """Share of runs kept by chance; runs with a loop, an error or a denied gate are kept anyway."""
+
+
+class BatchLimits(_Section):
+    """How requests that arrive together become one batch."""
+
+    max_spans: int = Field(10_000, ge=1, le=1_000_000)
+    """A batch is closed at this many spans."""
+    max_wait_ms: int = Field(50, ge=0, le=10_000)
+    """Or when its first request has waited this long."""
+
+
+class Limits(_Section):
+    """What is refused."""
+
+    request_bytes: int = Field(64 * 1024 * 1024, ge=1024)
+    """Largest request, after decompression (the default OTLP recommends)."""
+    span_bytes: int = Field(16 * 1024 * 1024, ge=1024)
+    """Largest single span."""
+    waiting_bytes: int = Field(512 * 1024 * 1024, ge=1024)
+    """Requests waiting for the store at most; beyond it senders are told to try again."""
+    past_days: int = Field(365, ge=1, le=36_500)
+    """Older spans are rejected."""
+    future_days: int = Field(1, ge=1, le=3650)
+    """Spans further in the future are rejected."""
+
+
+class Retention(_Section):
+    """Days each kind of row is kept."""
+
+    spans_days: int = Field(30, ge=1)
+    """otel_traces and span_corrections."""
+    content_days: int = Field(30, ge=1)
+    """span_content, counted from when a content was last seen."""
+    runs_days: int = Field(400, ge=1)
+    """runs, loops, gates, usage_1m and ledger_1m."""
+
+
+class UsageSettings(_Section):
+    """How usage is told apart."""
+
+    settle_s: int = Field(600, ge=1)
+    """Copies of one call are told within this much arrival time."""
+
+
+class Settings(BaseSettings):
+    """Every setting of the processor."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    grpc: str = "127.0.0.1:4317"
+    """HOST:PORT of OTLP/gRPC."""
+    http: str = "127.0.0.1:4318"
+    """HOST:PORT of OTLP/HTTP, health and metrics."""
+    query: str = "127.0.0.1:8123"
+    """HOST:PORT of the ClickHouse HTTP interface, read-only."""
+    data: Path = Path(".clew/data")
+    """Data directory: the embedded store, the content key, the lock."""
+    store: str = ""
+    """DSN of the store; empty is the embedded engine in the data directory."""
+    tenant: str = Field("default", min_length=1, max_length=128)
+    """Whose spans these are."""
+    content_key: str = ""
+    """Key of all content hashes, any text; empty takes one made once in the data directory."""
+    shutdown_s: float = Field(20, gt=0)
+    """How long draining may take after SIGTERM."""
+    sampling: Sampling = Sampling()
+    batch: BatchLimits = BatchLimits()
+    limits: Limits = Limits()
+    retention: Retention = Retention()
+    usage: UsageSettings = UsageSettings()
+    queries: QuerySettings = QuerySettings()
+
+    @field_validator("grpc", "http", "query")
+    @classmethod
+    def _host_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError("expected HOST:PORT, for example 127.0.0.1:4317")
+        return value
+
+    @property
+    def dsn(self) -> str:
+        """The store's DSN, with the default filled in."""
+        return self.store or f"chdb://{self.data.resolve() / 'store'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only arguments and environment; the file is merged in by `load`."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return init_settings, env_settings
+
+
+def load(flags: Mapping[str, Any], *, config: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in force.
+
+    Args:
+        flags: values from the command line; None means not given.
+        config: the file that must exist; None takes `clew.yaml` of the current directory if it is there.
+        environ: checked for unknown `CLEW_*` names.
+
+    Raises:
+        ConfigError: an unknown key (naming the nearest known one) or a wrong value.
+    """
+    known = set(_keys())
+    from_file = _read(config)
+    for key in _flatten(from_file):
+        _require_known(key, known, where=str(config or CONFIG_FILE), shown=key)
+    for name in environ:
+        if name.startswith(PREFIX) and name not in SDK_VARIABLES:
+            _require_known(
+                name.removeprefix(PREFIX).lower().replace("__", "."),
+                known,
+                where="the environment",
+                shown=name,
+            )
+    given = {key: value for key, value in flags.items() if value is not None}
+    try:
+        environment = Settings(**given).model_dump(exclude_unset=True)
+        return Settings(**_merged(from_file, environment))
+    except ValidationError as error:
+        raise ConfigError(_explained(error)) from error
+
+
+def _read(config: Path | None) -> dict[str, Any]:
+    path = config or Path(CONFIG_FILE)
+    if config is None and not path.exists():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"config: cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config: {path} is not YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"config: {path} holds {type(content).__name__}, expected keys and values")
+    return content
+
+
+def _keys() -> Iterator[str]:
+    for name, field in Settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield name
+            yield from (f"{name}.{inner}" for inner in kind.model_fields)
+        else:
+            yield name
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        yield path
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{path}.")
+
+
+def _require_known(key: str, known: set[str], *, where: str, shown: str) -> None:
+    if key in known:
+        return
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
+    raise ConfigError(f"unknown setting {shown!r} in {where}: {hint}")
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(below)
+    for key, value in above.items():
+        under = both.get(key)
+        both[key] = _merged(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return both
+
+
+def _explained(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        lines.append(f"{key}: {problem['input']!r} is wrong: {problem['msg'].removeprefix('Value error, ')}")
+    return "; ".join(lines)

@@ -1,0 +1,1 @@
+"""What the processor tells about itself: health and metrics."""

@@ -1,0 +1,1 @@
+"""OTLP bytes to columns: the kernel, driven by an extraction plan."""

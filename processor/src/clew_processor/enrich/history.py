@@ -1,0 +1,175 @@
+"""What running runs have called so far, kept as slices of batches and looked at only when a run gets suspicious."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from clew_processor.enrich.streaks import Call
+from clew_processor.grouping import run_codes
+from clew_processor.normalise.spans import INFERENCE_OPS
+from clew_processor.words import Words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from clew_processor.enrich.usage import Usage
+    from clew_processor.normalise.spans import Spans
+
+RunKey = tuple[str, str]
+"""Tenant and trace id."""
+NO_ARGS = bytes(16)
+
+
+class ModelCall(NamedTuple):
+    """Own usage of one model call of a run; sorts by start."""
+
+    start_ns: int
+    tokens: int
+    cost_nano: int
+
+
+@dataclass(slots=True)
+class ToolCalls:
+    """The tool calls of one batch, sorted by run; `fingerprint` is equal for the same call of the same run."""
+
+    start_ns: NDArray[np.int64]
+    span_id: pa.StringArray
+    tool: Words
+    args: pa.FixedSizeBinaryArray
+    failed: NDArray[np.bool_]
+    agent: Words
+    fingerprint: NDArray[np.uint64]
+
+    def slice(self, start: int, end: int) -> list[Call]:
+        """Rows start to end as calls."""
+        rows = np.arange(start, end)
+        span_ids = self.span_id[start:end].to_pylist()
+        # Without recorded arguments nobody can tell whether two calls are the same: each is taken as its own.
+        args = [
+            hashed if hashed != NO_ARGS else span_id.encode()
+            for hashed, span_id in zip(self.args[start:end].to_pylist(), span_ids, strict=True)
+        ]
+        return list(
+            map(
+                Call,
+                self.start_ns[start:end].tolist(),
+                span_ids,
+                self.tool.take(rows).tolist(),
+                args,
+                self.failed[start:end].tolist(),
+                self.agent.take(rows).tolist(),
+            )
+        )
+
+
+@dataclass(slots=True)
+class ModelCalls:
+    """The model calls of one batch, sorted by run."""
+
+    start_ns: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    cost_nano: NDArray[np.int64]
+
+    def slice(self, start: int, end: int) -> list[ModelCall]:
+        """Rows start to end as calls."""
+        columns = (self.start_ns, self.tokens, self.cost_nano)
+        return list(map(ModelCall, *(column[start:end].tolist() for column in columns)))
+
+
+@dataclass(slots=True)
+class RunHistory:
+    """What one run did, as slices (batch, first row, end)."""
+
+    tools: list[tuple[ToolCalls, int, int]] = field(default_factory=list)
+    requested: list[tuple[ToolCalls, int, int]] = field(default_factory=list)
+    models: list[tuple[ModelCalls, int, int]] = field(default_factory=list)
+
+    @property
+    def events(self) -> int:
+        """Number of calls held."""
+        return sum(end - start for part in (self.tools, self.requested, self.models) for _, start, end in part)
+
+    def calls(self) -> list[Call]:
+        """The run's tool calls in order of start: its tool spans, else what its models asked for."""
+        return sorted(call for batch, start, end in self.tools or self.requested for call in batch.slice(start, end))
+
+    def model_calls(self) -> list[ModelCall]:
+        """The run's model calls in order of start."""
+        return sorted(call for batch, start, end in self.models for call in batch.slice(start, end))
+
+
+def by_run(spans: Spans, rows: NDArray[np.integer]) -> tuple[NDArray[np.integer], list[tuple[RunKey, int, int]]]:
+    """An order of the rows in which each run's stand together, and where: (run, first, end)."""
+    if not len(rows):
+        return np.empty(0, np.int64), []
+    codes = run_codes(spans.tenant, spans.trace)[rows]
+    order = np.argsort(codes, kind="stable")
+    codes = codes[order]
+    starts = np.flatnonzero(np.concatenate(([True], codes[1:] != codes[:-1])))
+    first = rows[order[starts]]
+    keys = zip(spans.tenant.take(first).tolist(), spans.trace.take(first).tolist(), strict=True)
+    return order, list(zip(keys, starts.tolist(), [*starts[1:].tolist(), len(codes)], strict=True))
+
+
+def model_calls(spans: Spans, usage: Usage) -> tuple[ModelCalls, list[tuple[RunKey, int, int]]]:
+    """Own usage of a batch by run."""
+    rows = np.flatnonzero(usage.own)
+    order, slices = by_run(spans, rows)
+    rows = rows[order]
+    tokens = spans.input_tokens[rows] + spans.output_tokens[rows]
+    return ModelCalls(spans.start_ns[rows], tokens, usage.cost_nano[rows]), slices
+
+
+def tool_calls(spans: Spans) -> tuple[ToolCalls, list[tuple[RunKey, int, int]]]:
+    """Tool spans of a batch by run."""
+    rows = np.flatnonzero(spans.op.isin(("execute_tool",)))
+    order, slices = by_run(spans, rows)
+    rows = rows[order]
+    return _tool_calls(
+        spans,
+        rows,
+        spans.tool_name.take(rows),
+        spans.args_hash.take(pa.array(rows)),
+        spans.status.isin(("error",))[rows],
+    ), slices
+
+
+def requested_calls(spans: Spans, usage: Usage) -> tuple[ToolCalls, list[tuple[RunKey, int, int]]]:
+    """The tool calls that models asked for in their output messages, by run."""
+    column = spans.otlp.column("output_messages.calls")
+    asked = column.flatten()
+    rows = np.repeat(np.arange(spans.rows), np.diff(column.offsets.to_numpy()))
+    keep = np.flatnonzero(spans.op.isin(INFERENCE_OPS)[rows] & ~usage.duplicate[rows])
+    order, slices = by_run(spans, rows[keep])
+    asked, rows = asked.take(pa.array(keep[order])), rows[keep[order]]
+    names = Words.from_arrow(asked.field("name").dictionary_encode())
+    return _tool_calls(spans, rows, names, asked.field("args"), np.zeros(len(rows), np.bool_)), slices
+
+
+def _tool_calls(
+    spans: Spans, rows: NDArray[np.integer], tool: Words, args: pa.FixedSizeBinaryArray, failed: NDArray[np.bool_]
+) -> ToolCalls:
+    return ToolCalls(
+        start_ns=spans.start_ns[rows],
+        span_id=spans.span_id.take(pa.array(rows)),
+        tool=tool,
+        args=args,
+        failed=failed,
+        agent=spans.agent_name.take(rows),
+        fingerprint=_fingerprints(spans, rows, tool, args),
+    )
+
+
+def _fingerprints(
+    spans: Spans, rows: NDArray[np.integer], tool: Words, args: pa.FixedSizeBinaryArray
+) -> NDArray[np.uint64]:
+    """A cheap mix of run, tool and arguments; equal ones are only a reason to look closer. 0 without arguments."""
+    low = np.frombuffer(args.buffers()[1], np.uint64)[args.offset * 2 : (args.offset + len(args)) * 2 : 2]
+    names = np.fromiter((hash(word) & 0xFFFFFFFFFFFFFFFF for word in tool.words), np.uint64, len(tool.words))
+    traces = np.fromiter((int(word[:16], 16) for word in spans.trace.words), np.uint64, len(spans.trace.words))
+    mixed = low ^ names[tool.codes] * np.uint64(0x9E3779B97F4A7C15) ^ traces[spans.trace.codes[rows]]
+    return np.where(low == 0, np.uint64(0), mixed)

@@ -1,0 +1,277 @@
+"""run_deltas: what a batch adds to each run it touches. Exact in any order, nothing remembered between batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from clew_processor.arrow import decimals, milliseconds, structs, timestamps
+from clew_processor.enrich.gates import is_denied, is_gate
+from clew_processor.grouping import Groups, run_codes
+from clew_processor.normalise.spans import INFERENCE_OPS
+from clew_processor.words import Words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from clew_processor.enrich.calls import Superseded
+    from clew_processor.enrich.history import RunKey
+    from clew_processor.enrich.loops import LoopChanges
+    from clew_processor.enrich.usage import Usage
+    from clew_processor.normalise.spans import Spans
+
+NEVER = np.iinfo(np.int64).max
+OUTCOME_STRENGTH = {"user": 4, "evaluator": 3, "system": 2, "agent": 1, "": 1}
+"""The latest of the strongest source wins (semconv-genai.md section 11, clew.outcome.source)."""
+
+_SUMS = (
+    "spans", "step_spans", "agent_spans", "model_calls", "calls_without_usage", "tool_calls", "requested_tool_calls", "errors",
+    "retries", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "unpriced_calls",
+    "loops", "loop_tokens", "gates", "gates_denied", "gate_wait_ms",
+)  # fmt: skip
+"""Whole-number columns of run_deltas."""
+_MONEY = ("cost_usd", "loop_cost_usd")
+
+
+def run_rows(spans: Spans, usage: Usage, loops: LoopChanges, kept: NDArray[np.bool_]) -> pa.Table:
+    """Rows of run_deltas for a batch: one per run with a GenAI or clew span, and what later verdicts take away.
+
+    Args:
+        spans: the batch.
+        usage: its verdicts.
+        loops: loops found or unmade in it.
+        kept: spans that sampling keeps.
+    """
+    tables = [_own_rows(spans, usage, kept)]
+    sums = [_loop_change(key, spans, change) for key, change in loops.runs.items()]
+    sums += [_superseded(gone) for gone in usage.superseded]
+    if sums:
+        tables.append(_correction_rows(spans.arrival_ns, sums))
+    return pa.concat_tables(tables)
+
+
+def _own_rows(spans: Spans, usage: Usage, kept: NDArray[np.bool_]) -> pa.Table:
+    rows = np.flatnonzero(spans.known)
+    codes = run_codes(spans.tenant, spans.trace)[rows]
+    groups = Groups(codes)
+    first = rows[groups.first]
+    start, end = spans.start_ns[rows], spans.end_ns[rows]
+    live = ~usage.duplicate[rows]
+    inference = spans.op.isin(INFERENCE_OPS)[rows] & live
+    errors = spans.status.isin(("error",))[rows] & live
+    own = usage.own[rows]
+    gate = is_gate(spans)[rows]
+    requested = np.diff(spans.otlp.column("output_messages.calls").offsets.to_numpy())[rows]
+
+    ints = {
+        "spans": groups.sum(np.ones(len(rows), np.int64)),
+        "step_spans": groups.sum(spans.op.isin(("step",))[rows]),
+        "agent_spans": groups.sum(spans.op.isin(("invoke_agent",))[rows]),
+        "model_calls": groups.sum(inference),
+        "calls_without_usage": groups.sum(inference & ~own & ~errors),
+        "tool_calls": groups.sum(spans.op.isin(("execute_tool",))[rows]),
+        "requested_tool_calls": groups.sum(np.where(inference, requested, 0)),
+        "errors": groups.sum(errors),
+        "input_tokens": groups.sum(np.where(own, spans.input_tokens[rows], 0)),
+        "output_tokens": groups.sum(np.where(own, spans.output_tokens[rows], 0)),
+        "cache_read_tokens": groups.sum(np.where(own, spans.cache_read_tokens[rows], 0)),
+        "cache_write_tokens": groups.sum(np.where(own, spans.cache_write_tokens[rows], 0)),
+        "reasoning_tokens": groups.sum(np.where(own, spans.reasoning_tokens[rows], 0)),
+        "unpriced_calls": groups.sum(usage.cost_source.isin(("unpriced",))[rows]),
+        "gates": groups.sum(gate),
+        "gates_denied": groups.sum(is_denied(spans)[rows]),
+        "gate_wait_ms": groups.sum(np.where(gate, spans.gate_wait_ms[rows], 0)),
+    }
+    money = {"cost_usd": groups.sum(usage.cost_nano[rows])}
+    return _table(
+        spans.arrival_ns,
+        tenant=spans.tenant.take(first).to_arrow(),
+        trace=spans.trace.take(first).to_arrow(),
+        root=_root(spans, rows, groups),
+        agent=_agent(spans, rows, groups),
+        outcome=_outcome(spans, rows, groups),
+        conversation_id=_any_word(spans.conversation_id, rows, groups),
+        user_id=_any_word(spans.user_id, rows, groups),
+        started=groups.min(start),
+        ended=groups.max(end),
+        sampled=groups.sum(kept[rows]) > 0,
+        ints=ints,
+        money=money,
+    )
+
+
+def _root(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.StructArray:
+    """The root span, else the earliest: (not_root, start, service, status)."""
+    not_root = ~spans.is_root[rows]
+    best = rows[groups.argmin(np.where(not_root, spans.start_ns[rows] | np.int64(1 << 62), spans.start_ns[rows]))]
+    status = spans.status.take(best).map(lambda word: "ok" if word == "unset" else word)
+    return structs(
+        ["not_root", "start_ns", "service_name", "status"],
+        [
+            (~spans.is_root[best]).astype(np.uint8),
+            spans.start_ns[best],
+            pa.array(spans.service.take(best).tolist()),
+            pa.array(status.tolist()),
+        ],
+    )
+
+
+def _agent(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.StructArray:
+    """The outermost agent invocation, as far as seen: (start, name, version, status); NEVER where there is none.
+
+    A span that only names its agent counts after every invocation (by its own start, made late), and has no status.
+    """
+    invoked = spans.op.isin(("invoke_agent",))[rows]
+    named = spans.agent_name.present[rows]
+    late = np.int64(1 << 62)
+    order = np.where(invoked, spans.start_ns[rows], np.where(named, spans.start_ns[rows] | late, NEVER))
+    best = groups.argmin(order)
+    row = rows[best]
+    status = spans.status.take(row).map(lambda word: "ok" if word == "unset" else word)
+    ended = invoked[best]
+    return structs(
+        ["start_ns", "name", "version", "status"],
+        [
+            order[best],
+            pa.array(spans.agent_name.take(row).tolist()),
+            pa.array(spans.agent_version.take(row).tolist()),
+            pa.array([word if done else "" for word, done in zip(status.tolist(), ended.tolist(), strict=True)]),
+        ],
+    )
+
+
+def _outcome(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.StructArray:
+    """The outcome that wins: (strength, time, status, score); score -1 where none was given."""
+    names = ["strength", "time_ns", "status", "score"]
+    said = np.flatnonzero(spans.outcome_status.present[rows])
+    strength = np.zeros(groups.count, np.uint8)
+    time = np.zeros(groups.count, np.int64)
+    status = [""] * groups.count
+    score = np.full(groups.count, -1.0)
+    for at in said.tolist():  # outcomes are few: about one a run
+        row, group = rows[at], groups.of_row[at]
+        rank = OUTCOME_STRENGTH.get(spans.outcome_source.words[spans.outcome_source.codes[row]], 1)
+        end = int(spans.end_ns[row])
+        if (rank, end) > (strength[group], time[group]):
+            given = spans.outcome_score[row]
+            strength[group], time[group] = rank, end
+            status[group] = spans.outcome_status.words[spans.outcome_status.codes[row]]
+            score[group] = min(max(given, 0.0), 1.0) if np.isfinite(given) else -1.0
+    return structs(names, [strength, time, pa.array(status), score])
+
+
+def _any_word(words: Words, rows: NDArray[np.integer], groups: Groups) -> pa.Array:
+    """One present word per group, the one of its earliest such row; empty where there is none."""
+    present = words.present[rows]
+    if not present.any():
+        return Words.constant("", groups.count).to_arrow()
+    best = groups.argmin(np.where(present, 0, 1).astype(np.int64))
+    return words.take(rows[best]).to_arrow()
+
+
+def _loop_change(key: RunKey, spans: Spans, change: Any) -> tuple[RunKey, int, dict[str, int]]:
+    return (
+        key,
+        spans.arrival_ns,
+        {
+            "loops": change.loops,
+            "loop_tokens": change.tokens,
+            "loop_cost_usd": change.cost_nano,
+            "retries": change.retries,
+        },
+    )
+
+
+def _superseded(gone: Superseded) -> tuple[RunKey, int, dict[str, int]]:
+    one = gone.contribution
+    key = (one.tenant.tolist()[0], one.trace.tolist()[0])
+    return (
+        key,
+        int(one.end_ns[0]),
+        {
+            "model_calls": -1,
+            "errors": -int(one.error[0]),
+            "input_tokens": -int(one.input_tokens[0]),
+            "output_tokens": -int(one.output_tokens[0]),
+            "cache_read_tokens": -int(one.cache_read_tokens[0]),
+            "cache_write_tokens": -int(one.cache_write_tokens[0]),
+            "reasoning_tokens": -int(one.reasoning_tokens[0]),
+            "unpriced_calls": -int(one.unpriced[0]),
+            "cost_usd": -int(one.cost_nano[0]),
+        },
+    )
+
+
+def _correction_rows(arrival_ns: int, sums: Sequence[tuple[RunKey, int, dict[str, int]]]) -> pa.Table:
+    """Rows that only change totals: everything else is at its neutral value."""
+    count = len(sums)
+
+    def column(name: str) -> NDArray[np.int64]:
+        return np.array([values.get(name, 0) for _, _, values in sums], np.int64)
+
+    never = np.full(count, NEVER)
+    none = pa.array([""] * count)
+    empty = Words.constant("", count).to_arrow()
+    return _table(
+        arrival_ns,
+        tenant=pa.array([key[0] for key, _, _ in sums], pa.utf8()).dictionary_encode(),
+        trace=pa.array([key[1] for key, _, _ in sums], pa.utf8()).dictionary_encode(),
+        root=structs(
+            ["not_root", "start_ns", "service_name", "status"],
+            [np.full(count, 255, np.uint8), never, none, none],
+        ),
+        agent=structs(["start_ns", "name", "version", "status"], [never, none, none, none]),
+        outcome=structs(
+            ["strength", "time_ns", "status", "score"],
+            [np.zeros(count, np.uint8), np.zeros(count, np.int64), none, np.full(count, -1.0)],
+        ),
+        conversation_id=empty,
+        user_id=empty,
+        started=np.full(count, NEVER),
+        ended=np.zeros(count, np.int64),
+        sampled=np.zeros(count, np.bool_),
+        ints={name: column(name) for name in _SUMS},
+        money={name: column(name) for name in _MONEY},
+    )
+
+
+def _table(
+    arrival_ns: int,
+    *,
+    tenant: pa.Array,
+    trace: pa.Array,
+    root: pa.Array,
+    agent: pa.Array,
+    outcome: pa.Array,
+    conversation_id: pa.Array,
+    user_id: pa.Array,
+    started: NDArray[np.int64],
+    ended: NDArray[np.int64],
+    sampled: NDArray[np.bool_],
+    ints: dict[str, NDArray[np.int64]],
+    money: dict[str, NDArray[np.int64]],
+) -> pa.Table:
+    count = len(started)
+    zeros = np.zeros(count, np.int64)
+    day = np.full(count, arrival_ns // (86_400 * 10**9), np.uint16)
+    columns: dict[str, pa.Array] = {
+        "day": pa.array(day),
+        "tenant_id": tenant,
+        "trace_id": trace,
+        "root": root,
+        "agent": agent,
+        "outcome": outcome,
+        "conversation_id": conversation_id,
+        "user_id": user_id,
+        "started_at": timestamps(started),
+        "ended_at": timestamps(ended),
+        "updated_at": milliseconds(arrival_ns, count),
+        "sampled": pa.array(sampled.astype(np.uint8)),
+    }
+    columns |= {name: pa.array(ints.get(name, zeros)) for name in _SUMS}
+    columns |= {name: decimals(money.get(name, zeros), 38) for name in _MONEY}
+    return pa.table(columns)

@@ -1,0 +1,87 @@
+"""Sums, minima and maxima per group of rows, by sorting once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from clew_processor.words import Words
+
+_RADIX_LIMIT = 2**40
+
+
+def combine(columns: list[tuple[NDArray[np.integer], int]]) -> NDArray[np.int64]:
+    """One key per row out of several columns of codes: equal exactly where all of them are equal.
+
+    Args:
+        columns: (codes, how many different codes there may be), codes from 0.
+    """
+    codes, size = columns[0]
+    key = codes.astype(np.int64)
+    for more, count in columns[1:]:
+        if size * count > _RADIX_LIMIT:  # hostile cardinality: number the combinations seen so far
+            seen, key = np.unique(key, return_inverse=True)
+            size = len(seen)
+        key = key * count + more
+        size *= count
+    return key
+
+
+def run_codes(tenant: Words, trace: Words) -> NDArray[np.int64]:
+    """A number per (tenant, trace id); only equality means anything."""
+    return combine([(tenant.codes, len(tenant.words)), (trace.codes, len(trace.words))])
+
+
+class Groups:
+    """Rows grouped by key.
+
+    Attributes:
+        first: one row of each group, groups in order of key.
+        count: number of groups.
+    """
+
+    def __init__(self, key: NDArray[np.int64]) -> None:
+        self._order = np.argsort(key, kind="stable")
+        in_order = key[self._order]
+        fresh = np.empty(len(key), np.bool_)
+        fresh[:1] = True
+        np.not_equal(in_order[1:], in_order[:-1], out=fresh[1:])
+        self._starts = np.flatnonzero(fresh)
+        self.count = len(self._starts)
+        self.first = self._order[self._starts]
+        self._of_row: NDArray[np.int64] | None = None
+        self._fresh = fresh
+
+    @property
+    def of_row(self) -> NDArray[np.int64]:
+        """The group number of each row."""
+        if self._of_row is None:
+            self._of_row = np.empty(len(self._order), np.int64)
+            self._of_row[self._order] = np.cumsum(self._fresh) - 1
+        return self._of_row
+
+    def sum(self, values: NDArray[np.integer] | NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Exact sum per group."""
+        if not self.count:
+            return np.zeros(0, np.int64)
+        return np.add.reduceat(values[self._order], self._starts, dtype=np.int64)
+
+    def min(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Least value per group."""
+        return np.minimum.reduceat(values[self._order], self._starts) if self.count else values[:0]
+
+    def max(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Greatest value per group."""
+        return np.maximum.reduceat(values[self._order], self._starts) if self.count else values[:0]
+
+    def argmin(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A row with the least value per group."""
+        least = self.min(values)
+        hit = np.flatnonzero(values == least[self.of_row])
+        rows = np.empty(self.count, np.int64)
+        rows[self.of_row[hit][::-1]] = hit[::-1]  # the first such row wins
+        return rows

@@ -1,0 +1,1 @@
+"""Dialect columns to canonical ones."""

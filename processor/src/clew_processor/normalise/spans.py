@@ -1,0 +1,98 @@
+"""The canonical columns of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from clew_processor.words import Words
+
+INFERENCE_OPS = frozenset({"chat", "text_completion", "generate_content"})
+"""One model inference (dialects.md section 0)."""
+USAGE_OPS = INFERENCE_OPS | {"embeddings"}
+"""Only these own tokens; usage on any other op repeats its children's."""
+
+
+@dataclass(slots=True)
+class Spans:
+    """A batch of spans, all columns of the same length and order.
+
+    Times are Unix ns, tokens are inclusive totals, absent text is "", absent numbers 0 (nan for floats).
+    `trace` has exactly one word per distinct trace id, so its codes number the traces of the batch.
+    """
+
+    arrival_ns: int
+    otlp: pa.RecordBatch  # the kernel's columns, passed on to otel_traces as they are
+    contents: pa.RecordBatch
+    request_tenants: list[str]
+
+    tenant: Words
+    trace: Words
+    span_id: pa.StringArray
+    parent_span_id: pa.StringArray
+    parent_row: NDArray[np.int32]
+    is_root: NDArray[np.bool_]
+    start_ns: NDArray[np.int64]
+    duration_ns: NDArray[np.int64]
+    service: Words
+
+    dialect: Words
+    known: NDArray[np.bool_]  # a GenAI or clew span
+    op: Words
+    framework: Words
+    provider: Words
+    request_model: Words
+    response_model: Words
+    response_id: NDArray[np.uint64]  # keyed hash, 0 = none
+    agent_name: Words
+    agent_version: Words
+    agent_id: Words
+    agent_run_id: Words
+    conversation_id: Words
+    user_id: Words
+    input_tokens: NDArray[np.int64]
+    output_tokens: NDArray[np.int64]
+    cache_read_tokens: NDArray[np.int64]
+    cache_write_tokens: NDArray[np.int64]
+    reasoning_tokens: NDArray[np.int64]
+    has_usage: NDArray[np.bool_]
+    reported_cost_usd: NDArray[np.float64]
+    reported_cost_source: Words
+    tool_name: Words
+    tool_call_id: pa.StringArray
+    args_hash: pa.FixedSizeBinaryArray
+    step_kind: Words
+    step_index: NDArray[np.uint32]
+    confidence: pa.Array
+    gate_name: Words
+    gate_kind: Words
+    gate_phase: Words
+    gate_outcome: Words
+    gate_source: Words
+    gate_actor_type: Words
+    gate_wait_ms: NDArray[np.int64]
+    gate_reason: Words
+    gate_target_kind: Words
+    gate_target_id: Words
+    outcome_status: Words
+    outcome_score: NDArray[np.float64]
+    outcome_source: Words
+    status: Words
+    error_type: Words
+    finish_reason: Words
+    time_to_first_ms: NDArray[np.float32]
+
+    @property
+    def rows(self) -> int:
+        """Number of spans."""
+        return len(self.start_ns)
+
+    @property
+    def end_ns(self) -> NDArray[np.int64]:
+        """End of each span, Unix ns."""
+        return self.start_ns + self.duration_ns

@@ -1,0 +1,1 @@
+"""OTLP in: gRPC and HTTP. Bytes are passed on as they are."""

@@ -1,0 +1,178 @@
+"""OTLP/gRPC. Handlers take and give raw bytes, so that no message is parsed into Python objects."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from clew_processor.control.health import Stage
+from clew_processor.errors import RefusalKind, Refused, StartError
+from clew_processor.spool.request import Receipt, Request
+
+if TYPE_CHECKING:
+    from clew_processor.control.health import Health
+    from clew_processor.control.metrics import Metrics
+    from clew_processor.spool.intake import Intake
+
+TRACE_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+RETRY_AFTER_S = 1
+"""The stock Python exporter gives up after about 8 s in all, and at once when asked to wait longer than it has left."""
+CODES = {
+    RefusalKind.MALFORMED: grpc.StatusCode.INVALID_ARGUMENT,
+    RefusalKind.TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    RefusalKind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+}
+OTHER_SIGNALS = {
+    "opentelemetry.proto.collector.logs.v1.LogsService": "logs",
+    "opentelemetry.proto.collector.metrics.v1.MetricsService": "metrics",
+}
+
+
+class GrpcReceiver:
+    """Serves TraceService/Export and gRPC health checking on one port."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        *,
+        address: str,
+        tenant: str,
+        max_request_bytes: int,
+        health_state: Health,
+        metrics: Metrics,
+    ) -> None:
+        """Binds nothing yet.
+
+        Args:
+            intake: where requests go.
+            address: HOST:PORT; port 0 takes a free one.
+            tenant: whose spans these are.
+            max_request_bytes: larger requests are refused, after decompression.
+            health_state: what health checks answer.
+            metrics: counts requests.
+        """
+        self._intake = intake
+        self._address = address
+        self._tenant = tenant
+        self._metrics = metrics
+        self._health_state = health_state
+        self._max_request_bytes = max_request_bytes
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> str:
+        """Serves. Returns the address it is bound to.
+
+        Raises:
+            StartError: the port is taken or the address is not one.
+        """
+        # Made here, not before: a grpc.aio server belongs to the running event loop.
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", self._max_request_bytes),
+                ("grpc.so_reuseport", 0),  # or two processors would share the port unnoticed
+            ]
+        )
+        self._server.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(
+                    TRACE_SERVICE, {"Export": grpc.unary_unary_rpc_method_handler(self._export)}
+                ),
+                *(
+                    grpc.method_handlers_generic_handler(
+                        service, {"Export": grpc.unary_unary_rpc_method_handler(_refuse_signal(signal))}
+                    )
+                    for service, signal in OTHER_SIGNALS.items()
+                ),
+            )
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        host, _, port = self._address.rpartition(":")
+        try:
+            bound = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            bound = 0
+            reason = f": {error}"
+        else:
+            reason = ""
+        if not bound:
+            raise StartError(
+                f"grpc: cannot listen on {self._address}, port {port} is taken or the address is not this machine's{reason}; "
+                "choose another with --grpc HOST:PORT"
+            )
+        await self._server.start()
+        return f"{host}:{bound}"
+
+    async def show(self, stage: Stage) -> None:
+        """Tells health checks where the processor is."""
+        serving = health_pb2.HealthCheckResponse.SERVING
+        status = serving if stage is Stage.SERVING else health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in ("", TRACE_SERVICE):
+            await self._health.set(service, status)
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes no new requests, lets open ones end within the grace."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+
+    async def _export(self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        try:
+            receipt = await self._intake.submit(Request(body, self._tenant, time.time_ns()))
+        except Refused as refused:
+            code = CODES[refused.kind]
+            self._metrics.count_request("grpc", code.name)
+            context.set_trailing_metadata(_details(code, str(refused)))
+            await context.abort(code, str(refused))
+        self._metrics.count_request("grpc", "OK")
+        return response(receipt)
+
+
+def response(receipt: Receipt) -> bytes:
+    """The serialized ExportTraceServiceResponse: empty for a full success, `partial_success` otherwise."""
+    if not receipt.rejected:
+        return b""
+    message = ExportTraceServiceResponse()
+    message.partial_success.rejected_spans = receipt.rejected
+    message.partial_success.error_message = receipt.message
+    return message.SerializeToString()
+
+
+def status_message(code: grpc.StatusCode, text: str) -> Status:
+    """A google.rpc.Status with the details that senders look for."""
+    status = Status(code=code.value[0], message=text)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        status.details.add().Pack(_retry_info())
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        status.details.add().Pack(BadRequest(field_violations=[{"description": text}]))
+    return status
+
+
+def _retry_info() -> RetryInfo:
+    return RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_S))
+
+
+def _details(code: grpc.StatusCode, text: str) -> tuple[tuple[str, bytes], ...]:
+    trailers = [("grpc-status-details-bin", status_message(code, text).SerializeToString())]
+    if code is grpc.StatusCode.UNAVAILABLE:
+        trailers.append(
+            ("google.rpc.retryinfo-bin", _retry_info().SerializeToString())
+        )  # the Python exporter reads only this one
+    return tuple(trailers)
+
+
+def _refuse_signal(signal: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - grpc's handler type has no name
+    async def refuse(_body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        await context.abort(
+            grpc.StatusCode.UNIMPLEMENTED,
+            f"{signal} are not taken yet, only traces: set OTEL_{signal.upper()}_EXPORTER=none",
+        )
+        return b""
+
+    return refuse

@@ -1,0 +1,116 @@
+"""OTLP/HTTP (protobuf), health and metrics on one port."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from typing import TYPE_CHECKING
+
+import grpc
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from clew_processor.control.metrics import CONTENT_TYPE
+from clew_processor.errors import RefusalKind, Refused
+from clew_processor.receiver.grpc import RETRY_AFTER_S, response, status_message
+from clew_processor.spool.request import Request as SpoolRequest
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from clew_processor.control.health import Health
+    from clew_processor.control.metrics import Metrics
+    from clew_processor.spool.intake import Intake
+
+PROTOBUF = "application/x-protobuf"
+CODES = {
+    RefusalKind.MALFORMED: (400, grpc.StatusCode.INVALID_ARGUMENT),
+    RefusalKind.TOO_LARGE: (413, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    RefusalKind.UNAVAILABLE: (503, grpc.StatusCode.UNAVAILABLE),
+}
+
+
+def http_app(intake: Intake, *, tenant: str, max_request_bytes: int, health: Health, metrics: Metrics) -> Starlette:
+    """The ASGI application of the HTTP port.
+
+    Args:
+        intake: where requests go.
+        tenant: whose spans these are.
+        max_request_bytes: larger requests are refused, before and after decompression.
+        health: what /healthz and /readyz answer.
+        metrics: what /metrics shows.
+    """
+
+    async def traces(request: Request) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != PROTOBUF:
+            metrics.count_request("http", "415")
+            return PlainTextResponse(
+                f"content type {kind or 'missing'} is not taken, expected {PROTOBUF}: "
+                "set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n",
+                415,
+            )
+        try:
+            body = await _body(request, max_request_bytes)
+            receipt = await intake.submit(SpoolRequest(body, tenant, time.time_ns()))
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Refused as refused:
+            http, code = CODES[refused.kind]
+            metrics.count_request("http", str(http))
+            headers = {"Retry-After": str(RETRY_AFTER_S)} if http == 503 else {}
+            return Response(status_message(code, str(refused)).SerializeToString(), http, headers, PROTOBUF)
+        metrics.count_request("http", "200")
+        return Response(response(receipt), 200, media_type=PROTOBUF)
+
+    async def healthz(_request: Request) -> Response:
+        return PlainTextResponse(f"{health.stage.value}\n")
+
+    async def readyz(_request: Request) -> Response:
+        return PlainTextResponse(f"{health.stage.value}\n", 200 if health.ready else 503)
+
+    async def exposition(_request: Request) -> Response:
+        return Response(metrics.exposition(), headers={"content-type": CONTENT_TYPE})
+
+    return Starlette(
+        routes=[
+            Route("/v1/traces", traces, methods=["POST"]),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            Route("/metrics", exposition),
+        ]
+    )
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The uncompressed body.
+
+    Raises:
+        Refused: too large, or its compression is unknown or broken.
+    """
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > limit:
+            raise Refused(RefusalKind.TOO_LARGE, f"the request is larger than {limit} bytes: send smaller batches")
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("", "identity"):
+        return bytes(received)
+    if encoding != "gzip":
+        raise Refused(RefusalKind.MALFORMED, f"content encoding {encoding!r} is not taken; expected gzip or none")
+    return _gunzip(bytes(received), limit)
+
+
+def _gunzip(data: bytes, limit: int) -> bytes:
+    inflater = zlib.decompressobj(wbits=31)  # 31: gzip framing only
+    try:
+        body = inflater.decompress(data, limit + 1)
+    except zlib.error as error:
+        raise Refused(RefusalKind.MALFORMED, f"bad gzip: {error}") from error
+    if len(body) > limit:
+        raise Refused(RefusalKind.TOO_LARGE, f"the request inflates to more than {limit} bytes: send smaller batches")
+    if not inflater.eof:
+        raise Refused(RefusalKind.MALFORMED, "bad gzip: it ends too early")
+    return body

@@ -1,0 +1,1 @@
+"""Which spans are kept, and for how many each of them stands."""

@@ -1,0 +1,102 @@
+"""Dictionary-encoded text columns as numpy codes plus a short list of words.
+
+Work on text is done once per distinct word; per row there is only integer arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+
+class Words:
+    """A text column: `words[codes[row]]`. Absent values are the empty word.
+
+    Attributes:
+        codes: int32, one per row, each a valid index of `words`.
+        words: the distinct words (a word may stand there twice or be unused).
+    """
+
+    __slots__ = ("codes", "words")
+
+    def __init__(self, codes: NDArray[np.int32], words: list[str]) -> None:
+        self.codes = codes
+        self.words = words
+
+    @classmethod
+    def from_arrow(cls, column: pa.DictionaryArray) -> Words:
+        """The column as words; nulls become the empty word."""
+        words = column.dictionary.to_pylist()
+        indices = column.indices
+        if indices.null_count:
+            words.append("")
+            indices = indices.fill_null(len(words) - 1)
+        return cls(indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False), words or [""])
+
+    @classmethod
+    def constant(cls, word: str, rows: int) -> Words:
+        """The same word on every row."""
+        return cls(np.zeros(rows, np.int32), [word])
+
+    @classmethod
+    def choose(cls, words: list[str], codes: NDArray[np.integer] | NDArray[np.bool_]) -> Words:
+        """Rows that pick from a given list of words."""
+        return cls(codes.astype(np.int32, copy=False), words)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def map(self, change: Callable[[str], str]) -> Words:
+        """Every word passed through `change`."""
+        return Words(self.codes, [change(word) for word in self.words])
+
+    def test(self, accept: Callable[[str], bool]) -> NDArray[np.bool_]:
+        """Per row: does `accept` hold for its word?"""
+        table = np.fromiter((accept(word) for word in self.words), np.bool_, len(self.words))
+        return table[self.codes]
+
+    def isin(self, words: Iterable[str]) -> NDArray[np.bool_]:
+        """Per row: is its word one of these?"""
+        return self.test(set(words).__contains__)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Per row: is the word not empty?"""
+        return self.test(bool)
+
+    def otherwise(self, other: Words) -> Words:
+        """This column where it is present, else the other one."""
+        if "" not in self.words:
+            return self
+        return self.overlaid(other, ~self.present)
+
+    def overlaid(self, other: Words, mask: NDArray[np.bool_]) -> Words:
+        """The other column on the rows of the mask, this one elsewhere."""
+        if not mask.any():
+            return self
+        codes = np.where(mask, other.codes + np.int32(len(self.words)), self.codes)
+        return Words(codes.astype(np.int32, copy=False), self.words + other.words)
+
+    def take(self, rows: NDArray[np.integer]) -> Words:
+        """The chosen rows, sharing the words."""
+        return Words(self.codes[rows], self.words)
+
+    def tolist(self) -> list[str]:
+        """One word per row."""
+        words = self.words
+        return [words[code] for code in self.codes.tolist()]
+
+    def to_arrow(self) -> pa.DictionaryArray:
+        """The column as dictionary<int32, utf8>, without nulls and with distinct words (ClickHouse insists on it)."""
+        codes, words = self.codes, self.words
+        if len(index := {word: i for i, word in enumerate(dict.fromkeys(words))}) < len(words):
+            codes = np.array([index[word] for word in words], np.int32)[codes]
+            words = list(index)
+        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(words, pa.utf8()))

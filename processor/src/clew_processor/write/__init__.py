@@ -1,0 +1,1 @@
+"""Rows into ClickHouse: the store, its schema, the inserts."""
