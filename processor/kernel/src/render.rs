@@ -5,7 +5,7 @@ use crate::otlp::{Value, elements, members};
 /// How a nested value becomes JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
-    /// As Go's `encoding/json` writes a map: keys sorted, the last of equal keys, `<>&` and line separators escaped.
+    /// As Go's `encoding/json` writes a map: keys sorted, the last of equal keys, line separators escaped.
     Go,
     /// Members as they came.
     Received,
@@ -14,7 +14,8 @@ enum Style {
 /// Appends the value as the Collector's `pcommon.Value.AsString` would.
 ///
 /// Strings as they are, numbers in decimal, bytes in base64, arrays and lists as Go's JSON. Go refuses NaN and
-/// infinities inside JSON and then writes nothing; so does this.
+/// infinities inside JSON and then writes nothing; so does this. (The Collector as of August 2026; before, it escaped
+/// `<>&` in nested values and wrote other words for NaN and infinities.)
 #[inline]
 pub fn as_string(value: &Value<'_>, out: &mut Vec<u8>) {
     match value {
@@ -99,10 +100,10 @@ fn quoted(text: &[u8], style: Style, out: &mut Vec<u8>) {
     for (index, byte) in text.iter().enumerate() {
         let special = match byte {
             b'"' | b'\\' | 0..0x20 => true,
-            b'<' | b'>' | b'&' | 0xe2 => style == Style::Go,
+            0xe2 => style == Style::Go && is_line_separator(text, index),
             _ => false,
         };
-        if !special || (*byte == 0xe2 && !is_line_separator(text, index)) {
+        if !special {
             continue;
         }
         out.extend_from_slice(text.get(plain..index).unwrap_or_default());
@@ -112,9 +113,6 @@ fn quoted(text: &[u8], style: Style, out: &mut Vec<u8>) {
             let last = text.get(index + 2).copied().unwrap_or_default();
             out.extend_from_slice(if last == 0xa8 { b"\\u2028" } else { b"\\u2029" });
             plain = index + 3;
-        } else if style == Style::Go && matches!(byte, b'<' | b'>' | b'&') {
-            out.extend_from_slice(b"\\u00");
-            hex(&[*byte], out);
         } else {
             escape(*byte, out);
         }
@@ -152,9 +150,9 @@ pub fn go_double(number: f64, out: &mut Vec<u8>) {
     let size = number.abs();
     // Writing to a Vec does not fail.
     let _ = if number.is_nan() {
-        out.write_all(b"json: unsupported value: NaN")
+        out.write_all(b"NaN")
     } else if number.is_infinite() {
-        write!(out, "json: unsupported value: {}Inf", if number > 0.0 { '+' } else { '-' })
+        out.write_all(if number > 0.0 { &b"Infinity"[..] } else { &b"-Infinity"[..] })
     } else if size < 9e15 && number.trunc() == number && !(number == 0.0 && number.is_sign_negative()) {
         out.write_all(itoa::Buffer::new().format(number as i64).as_bytes())
     } else if (1e-4..1e15).contains(&size) {

@@ -109,7 +109,12 @@ impl<'a> Reader<'a> {
     /// The payload of a length-delimited field.
     #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let before = self.rest.len();
         let length = usize::try_from(self.varint()?).map_err(|_| LENGTH)?;
+        // Protobuf reads lengths, like tags, from five bytes at most.
+        if before - self.rest.len() > 5 {
+            return Err(LENGTH);
+        }
         let (head, rest) = self.rest.split_at_checked(length).ok_or(LENGTH)?;
         self.rest = rest;
         Ok(head)

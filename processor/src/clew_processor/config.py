@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PREFIX = "CLEW_"
 CONFIG_FILE = "clew.yaml"
+MAX_DAYS = 20_000
+"""ClickHouse's DateTime ends in 2106: a retention that reaches beyond it would wrap and delete rows at once."""
 SDK_VARIABLES = frozenset(
     {"CLEW_CONTENT", "CLEW_SERVICE", "CLEW_ENDPOINT", "CLEW_DISABLED", "CLEW_INSTRUMENTATIONS", "CLEW_REDACT"}
 )
@@ -63,11 +65,11 @@ class Limits(_Section):
 class Retention(_Section):
     """Days each kind of row is kept."""
 
-    spans_days: int = Field(30, ge=1)
+    spans_days: int = Field(30, ge=1, le=MAX_DAYS)
     """otel_traces and span_corrections."""
-    content_days: int = Field(30, ge=1)
+    content_days: int = Field(30, ge=1, le=MAX_DAYS)
     """span_content, counted from when a content was last seen."""
-    runs_days: int = Field(400, ge=1)
+    runs_days: int = Field(400, ge=1, le=MAX_DAYS)
     """runs, loops, gates, usage_1m and ledger_1m."""
 
 

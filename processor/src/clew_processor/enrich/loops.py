@@ -94,10 +94,12 @@ class LoopFinder:
             (*requested_calls(spans, usage), True),
         ):
             suspect = self._suspects(calls)
+            any_suspect = bool(suspect.any())
             for run, start, end in slices:
                 state = self._touch(run, touched)
                 (state.history.requested if requested else state.history.tools).append((calls, start, end))
-                state.suspicious = state.suspicious or bool(suspect[start:end].any())
+                if any_suspect and not state.suspicious:
+                    state.suspicious = bool(suspect[start:end].any())
             self._events += len(suspect)
         self._events += len(models.start_ns)
         changes = LoopChanges()

@@ -144,9 +144,7 @@ class PriceBook:
         return _Entry(
             schedule,
             np.array([[int(value) for value in kind] for kind in zip(*rates, strict=True)], np.int64),
-            np.array(
-                [[int(value) != value for value in kind] for kind in zip(*rates, strict=True)], np.bool_
-            ),
+            np.array([[int(value) != value for value in kind] for kind in zip(*rates, strict=True)], np.bool_),
             np.array([rate is not None for rate in schedule.rates], np.bool_),
         )
 

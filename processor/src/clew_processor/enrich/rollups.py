@@ -56,7 +56,9 @@ def usage_rows(contributions: Contributions, *, sign: int = 1) -> pa.Table:
     """
     minute = contributions.end_ns // (60 * 10**9)
     first_minute = int(minute.min()) if len(minute) else 0
-    keys: list[tuple[NDArray[np.integer], int]] = [(minute - first_minute, int(minute.max()) - first_minute + 1 if len(minute) else 1)]
+    keys: list[tuple[NDArray[np.integer], int]] = [
+        (minute - first_minute, int(minute.max()) - first_minute + 1 if len(minute) else 1)
+    ]
     for dimension in _DIMENSIONS:
         words = getattr(contributions, dimension.partition(":")[2])
         keys.append((words.codes, len(words.words)))

@@ -1,4 +1,4 @@
-"""Runs a client's queries in the embedded engine: one connection each, limits first, then the gate, then the query."""
+"""Runs a client's queries in the embedded engine: the gate first, then the limits, then the query."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from clew_processor.query.request import QueryRequest
     from clew_processor.query.settings import QuerySettings
 
-#: Formats whose pieces, as the engine streams them block by block, are together the whole. The others have a head or a
-#: foot that would come with every piece.
+#: Formats whose pieces, as the engine streams the blocks of a SELECT, are together the whole. The others have a head or
+#: a foot that would come with every piece.
 _STREAMED = frozenset({"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow", "JSONCompactEachRow"})
 
 #: Output formats that need a schema file or a service, or are a protocol of their own.
@@ -101,14 +101,15 @@ class Run:
             self.pieces = iter([hello])
             self.result_rows = 1
             return
-        streamed = self.format in _STREAMED
-        self._connection = self._engine.connect()
-        self._prepare(facts, buffered=not streamed)
+        filters = settings.row_filters(request.settings)
         sql = _honest_settings_probe(request.sql, facts)
-        kind = facts.gate.check(self._connection, sql, request.parameters)
+        selects = self._pass_gate(facts.gate, sql, filters).startswith("Select")
+        streamed = selects and self.format in _STREAMED and not _has_totals(request)
+        self._connection = self._engine.connect()
+        self._prepare(filters, streamed=streamed)
         if self.cancelled:
             raise QueryFailure(394, "QUERY_WAS_CANCELLED", "Query was cancelled")
-        self.pieces = self._results(sql, selects=kind.startswith("Select"), streamed=streamed)
+        self.pieces = self._results(sql, selects=selects, streamed=streamed)
 
     def close(self) -> None:
         """Give up the connection; a query still running on it ends."""
@@ -116,27 +117,38 @@ class Run:
             self._connection.close()
             self._connection = None
 
-    def _prepare(self, facts: Facts, *, buffered: bool) -> None:
-        request = self._request
-        connection = self._connection
-        gate = facts.gate
-        chosen = settings.engine_settings(self._engine.limits, request.settings, buffered=buffered)
+    def _pass_gate(self, gate: Gate, sql: str, filters: dict[str, str]) -> str:
+        # On a connection without the client's settings: `limit = 1` would cut the syntax tree the gate reads to a line.
+        gate.check_database(self._request.database)
+        connection = self._engine.connect()
         try:
-            connection.query(f"USE {gate.check_database(request.database)}")
-            connection.query(settings.set_statement(_FIXED | chosen | {"log_comment": self.tag}))
-            if filters := settings.row_filters(request.settings):
-                for condition in filters.values():
-                    gate.check_condition(connection, condition)
-                pairs = ", ".join(f"{lexer.quote(t)}: {lexer.quote(c)}" for t, c in filters.items())
-                connection.query(f"SET {settings.ROW_FILTERS} = {{{pairs}}}")
+            self._set(connection, _FIXED)
             connection.query("SET readonly = 1")
+            for condition in filters.values():
+                gate.check_condition(connection, condition)
+            return gate.check(connection, sql, self._request.parameters)
+        finally:
+            connection.close()
+
+    def _prepare(self, filters: dict[str, str], *, streamed: bool) -> None:
+        chosen = settings.engine_settings(self._engine.limits, self._request.settings, buffered=not streamed)
+        try:
+            self._set(self._connection, _FIXED | chosen | {"log_comment": self.tag})
+            if filters:
+                pairs = ", ".join(f"{lexer.quote(table)}: {lexer.quote(text)}" for table, text in filters.items())
+                self._connection.query(f"SET {settings.ROW_FILTERS} = {{{pairs}}}")
+            self._connection.query("SET readonly = 1")
         except RuntimeError as error:
             raise QueryFailure.from_engine(error) from None
+
+    def _set(self, connection: Any, chosen: dict[str, str]) -> None:
+        connection.query(f"USE {self._engine.database}")
+        connection.query(settings.set_statement(chosen))
 
     def _results(self, sql: str, *, selects: bool, streamed: bool) -> Iterator[bytes]:
         parameters = dict(self._request.parameters)
         try:
-            if streamed and selects:  # the engine streams nothing else
+            if streamed:
                 for piece in self._connection.send_query(sql, self.format, params=parameters):
                     yield self._counted(piece)
             else:
@@ -170,7 +182,7 @@ class Engine:
 
     def __init__(self, path: Path, database: str, limits: QuerySettings) -> None:
         self._path = str(path)
-        self._database = database
+        self.database = database
         self.limits = limits
 
     def connect(self) -> Any:
@@ -201,7 +213,7 @@ class Engine:
             )
             known = _column(connection, "SELECT name FROM system.settings")
             gate = Gate(
-                database=self._database,
+                database=self.database,
                 databases=frozenset(_column(connection, "SELECT name FROM system.databases")),
                 table_functions=frozenset(
                     _column(connection, "SELECT lower(name) AS name FROM system.table_functions")
@@ -231,6 +243,11 @@ def _proper_format(facts: Facts, asked: str) -> str:
     if name is None or name in _REFUSED_FORMATS:
         raise QueryFailure(73, "UNKNOWN_FORMAT", f"Unknown format {asked}")
     return name
+
+
+def _has_totals(request: QueryRequest) -> bool:
+    """Whether rows may come after the result proper: the engine leaves them out when it streams."""
+    return "extremes" in request.settings or any(token.is_word("TOTALS") for token in lexer.tokens(request.sql))
 
 
 def _honest_settings_probe(sql: str, facts: Facts) -> str:

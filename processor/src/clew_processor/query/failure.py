@@ -76,6 +76,11 @@ def read_only(text: str) -> QueryFailure:
     return QueryFailure(164, "READONLY", text)
 
 
+def writes() -> QueryFailure:
+    """A statement that does not read."""
+    return read_only("Cannot execute query in readonly mode. The query endpoint only reads")
+
+
 def bad_arguments(text: str) -> QueryFailure:
     """A request that makes no sense."""
     return QueryFailure(36, "BAD_ARGUMENTS", text)

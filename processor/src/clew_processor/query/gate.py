@@ -7,8 +7,10 @@ its classification of the statement, and its syntax tree (EXPLAIN AST parses and
 is held against the tables below, wherever it stands; a line of a kind not named here is refused.
 
 Places where the tree does not show what will run are refused as a whole: ``APPLY(x -> file(x))`` prints only
-``ColumnsApplyTransformer``, and ``values('a String ALIAS file(...)', ...)`` hides an expression in a text. SETTINGS
-print only ``Set``; those are held by ``readonly = 1``, which the connection has before it comes here.
+``ColumnsApplyTransformer``, ``values('a String ALIAS file(...)', ...)`` hides an expression in a text, and SETTINGS
+print only ``Set``. (Those at the statement's end are taken off it before it comes here, see `lexer.split`.)
+
+The connection the engine is asked on has settings of ours alone: ``limit = 1`` would cut the tree short.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clew_processor.query import lexer
-from clew_processor.query.failure import QueryFailure, access_denied, read_only
+from clew_processor.query.failure import QueryFailure, access_denied, read_only, writes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +40,7 @@ _NODES = _STATEMENTS | {
     "ArrayJoin", "Asterisk", "ColumnsExceptTransformer", "ColumnsListMatcher", "ColumnsRegexpMatcher",
     "ColumnsReplaceTransformer", "ColumnsReplaceTransformer::Replacement", "ColumnsTransformerList", "ExpressionList",
     "Function", "Identifier", "InterpolateElement", "Literal", "OrderByElement", "QualifiedAsterisk",
-    "QualifiedColumnsListMatcher", "QualifiedColumnsRegexpMatcher", "SampleRatio", "SelectQuery", "Set", "Subquery",
+    "QualifiedColumnsListMatcher", "QualifiedColumnsRegexpMatcher", "SampleRatio", "SelectQuery", "Subquery",
     "TableExpression", "TableIdentifier", "TableJoin", "TablesInSelectQuery", "TablesInSelectQueryElement",
     "WindowDefinition", "WindowListElement", "WithElement",
 }  # fmt: skip
@@ -77,6 +79,11 @@ _SYSTEM_TABLES = frozenset(
 
 _INFORMATION_SCHEMA = ("information_schema", "INFORMATION_SCHEMA")
 
+#: The line end keeps the columns of the statement's own lines in the engine's messages.
+_EXPLAIN = "EXPLAIN AST\n"
+_POSITION = re.compile(r"position (\d+)")
+_LINE = re.compile(r"\(line (\d+),")
+
 _ALIAS = re.compile(r" \(alias .*$")
 _CHILDREN = re.compile(r" \(children \d+\)$")
 
@@ -103,8 +110,8 @@ class Gate:
         """Let a reading statement pass.
 
         Args:
-            connection: an embedded connection, already on the database and settings the statement will run with,
-                ``implicit_select = 0`` and ``readonly = 1`` among them.
+            connection: an embedded connection on the store's database, with the fixed settings and ``readonly = 1`` and
+                none of the client's.
             sql: the text as it will run.
             parameters: values of its ``{name:Type}`` parameters.
 
@@ -117,30 +124,31 @@ class Gate:
         """
         if len(sql.encode()) > self.max_query_bytes:
             raise QueryFailure(223, "QUERY_IS_TOO_LARGE", f"Query is longer than {self.max_query_bytes} bytes")
-        if "\0" in sql:
-            raise QueryFailure(62, "SYNTAX_ERROR", "Query holds a NUL character")
         if named := lexer.identifier_parameters(lexer.tokens(sql)):
             raise access_denied(
                 f"Parameter {{{named[0]}:Identifier}} is not allowed: name columns and tables in the query"
             )
         self._classify(connection, sql)
+        if "\0" in sql:  # where some parser may take it for the end
+            raise QueryFailure(62, "SYNTAX_ERROR", "Query holds a NUL character")
         return self._walk(_syntax_tree(connection, sql, parameters))
 
     def check_condition(self, connection: Any, condition: str) -> None:
         """Let a condition pass that the engine will add to a table's WHERE; raises like `check`."""
         self.check(connection, f"SELECT 1 WHERE (\n{condition}\n)", {})
 
-    def check_database(self, name: str) -> str:
-        """The database for names without one, when a client asks for this: ``default`` is the store's own.
+    def check_database(self, name: str) -> None:
+        """Hold the database a client asks for: its own name, ``default`` or none mean the store's.
 
         Another must not be: the tree shows names as they stand, and ``processes`` would become ``system.processes``.
 
         Raises:
             QueryFailure: it is another (81).
         """
-        if name in ("", "default", self.database):
-            return self.database
-        raise QueryFailure(81, "UNKNOWN_DATABASE", f"Database {name} does not exist. The store's is {self.database}")
+        if name not in ("", "default", self.database):
+            raise QueryFailure(
+                81, "UNKNOWN_DATABASE", f"Database {name} does not exist. The store's is {self.database}"
+            )
 
     def _classify(self, connection: Any, sql: str) -> None:
         # The public API has no such call; the engine's durable layer uses this one for the same purpose.
@@ -149,8 +157,11 @@ class Gate:
         if statements > 1:
             raise QueryFailure(62, "SYNTAX_ERROR", f"Multi-statements are not allowed: found {statements}")
         kind = report["query_class"].name
-        if kind not in ("READ_ONLY", "UNKNOWN"):  # UNKNOWN does not parse; the engine words that better below
-            raise read_only("Cannot execute query in readonly mode. The query endpoint only reads")
+        if kind == "UNKNOWN":
+            _syntax_tree(connection, sql, {})  # does not parse, and says where
+            raise QueryFailure(62, "SYNTAX_ERROR", "Syntax error")
+        if kind != "READ_ONLY":
+            raise writes()
 
     def _walk(self, lines: list[str]) -> str:
         if len(lines) > self.max_nodes:
@@ -161,6 +172,8 @@ class Gate:
         if _OBJECT_STATEMENTS.fullmatch(statement):
             self._check_table(".".join(line.strip().removeprefix("Identifier ") for line in lines[1:]))
         for previous, line in zip(["", *lines], lines, strict=False):
+            if statement == "Explain" and line == " Set":
+                continue  # options of EXPLAIN, as in `EXPLAIN indexes = 1 SELECT ...`
             self._check_node(line.strip(), inside_table_expression=previous.strip().startswith("TableExpression"))
         return statement
 
@@ -168,6 +181,8 @@ class Gate:
         kind, _, rest = line.partition(" ")
         if kind == "ColumnsApplyTransformer":
             raise access_denied("APPLY is not allowed here: call the functions on the columns")
+        if kind == "Set":
+            raise read_only("Cannot execute query in readonly mode: SETTINGS may only stand at the end of the query")
         if kind not in _NODES:
             raise access_denied(f"The query has a part that is not allowed here: {kind}")
         if kind == "Explain" and _CHILDREN.sub("", rest) not in _EXPLAINS:
@@ -216,7 +231,10 @@ class Gate:
 def _syntax_tree(connection: Any, sql: str, parameters: Mapping[str, str]) -> list[str]:
     """The statement's tree, a line a node, children indented by one space more than their parent."""
     try:
-        result = connection.query(f"EXPLAIN AST {sql}", "TabSeparatedRaw", params=dict(parameters))
+        result = connection.query(_EXPLAIN + sql, "TabSeparatedRaw", params=dict(parameters))
     except RuntimeError as error:
-        raise QueryFailure.from_engine(error) from None
+        failure = QueryFailure.from_engine(error)
+        failure.text = _POSITION.sub(lambda found: f"position {int(found[1]) - len(_EXPLAIN)}", failure.text, count=1)
+        failure.text = _LINE.sub(lambda found: f"(line {int(found[1]) - 1},", failure.text, count=1)
+        raise failure from None
     return result.bytes().decode("utf-8", "replace").splitlines() or [""]

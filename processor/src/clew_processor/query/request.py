@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -9,12 +10,13 @@ from email.policy import HTTP
 from typing import TYPE_CHECKING
 
 from clew_processor.query import lexer, wire
-from clew_processor.query.failure import QueryFailure, bad_arguments, not_implemented, too_large
+from clew_processor.query.failure import QueryFailure, bad_arguments, not_implemented, too_large, writes
 from clew_processor.query.settings import TRANSPORT
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+_INSERT = re.compile(rb"\s*insert\b", re.IGNORECASE)
 _TRUE = frozenset({"1", "true"})
 
 
@@ -75,7 +77,8 @@ async def read_request(request: Request, max_bytes: int) -> QueryRequest:
         text = body.decode()
         protocol = int(fields.get("client_protocol_version") or 0)
     except UnicodeDecodeError:
-        raise bad_arguments("The query is not UTF-8") from None
+        # An INSERT brings its rows along, in any format.
+        raise (writes() if _INSERT.match(body) else bad_arguments("The query is not UTF-8")) from None
     except ValueError:
         raise bad_arguments("client_protocol_version must be a number") from None
     sql = "\n".join(part for part in (fields.get("query", ""), text) if part)
