@@ -33,6 +33,24 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(stats[member][field]) for member in family for field in used) / _TICK
 
 
+def receiving_seconds(pid: int) -> float:
+    """CPU seconds of a process's main thread and of the threads that gRPC has given names of their own.
+
+    In the processor these receive and answer; the pipeline's thread and library pools keep the program's name.
+    """
+    program = Path(f"/proc/{pid}/comm").read_text()
+    seconds = 0.0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            name = (task / "comm").read_text()
+            on_cpu_ns = int((task / "schedstat").read_text().split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(task.name) == pid or name != program:
+            seconds += on_cpu_ns / 1e9
+    return seconds
+
+
 def peak_mib(pid: int) -> float:
     """The largest resident set of a process so far, MiB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

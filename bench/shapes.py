@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,6 +38,7 @@ _MODELS = (
 )
 _TOOLS = ("search_orders", "read_file", "run_query", "send_email", "lookup_customer", "web_search", "calculator")
 _AGENTS = ("triage", "researcher", "support", "billing")
+_SYLLABLES = re.findall("..", "tarenmoliversondeaalingestcompertionblecaroneesiquathstanou")
 _ERROR_SHARE = 0.02
 _EVENT_SHARE = 0.05
 
@@ -123,8 +125,7 @@ class _Words:
     _SIZE = 8_000_000
 
     def __init__(self, rng: random.Random) -> None:
-        syllables = "ta ren mo li ver son der al ing est com pro per tion ous ble ca ro ne si qua th st an".split()
-        vocabulary = ["".join(rng.choices(syllables, k=rng.randint(1, 4))) for _ in range(4000)]
+        vocabulary = ["".join(rng.choices(_SYLLABLES, k=rng.randint(1, 4))) for _ in range(4000)]
         weights = [1 / (rank + 5) for rank in range(len(vocabulary))]
         self._text = " ".join(rng.choices(vocabulary, weights, k=self._SIZE // 8))
         self._rng = rng
@@ -145,7 +146,11 @@ def _content(kind: str, words: _Words) -> dict[str, object]:
     if kind == "chat":
         return {
             "gen_ai.input.messages": json.dumps(
-                [_message("user", words.text(1400)), _message("assistant", words.text(500)), _message("user", words.text(600))]
+                [
+                    _message("user", words.text(1400)),
+                    _message("assistant", words.text(500)),
+                    _message("user", words.text(600)),
+                ]
             ),
             "gen_ai.output.messages": json.dumps([_message("assistant", words.text(900)) | {"finish_reason": "stop"}]),
         }
@@ -210,7 +215,7 @@ def _name(kind: str, values: dict[str, object]) -> str:
     return f"clew.{kind}"
 
 
-def _chat(rng: random.Random, agent: str, conversation: str) -> dict[str, object]:
+def _chat(rng: random.Random, _agent: str, conversation: str) -> dict[str, object]:
     provider, requested, model = rng.choice(_MODELS)
     prompt = rng.randrange(300, 30_000)
     return {

@@ -77,9 +77,7 @@ class Sink:
                 head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
                 connection.sendall(f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + answer)
 
-    def _answer(
-        self, target: str, headers: dict[bytes, bytes], body: bytes
-    ) -> tuple[str, dict[str, str], bytes]:
+    def _answer(self, target: str, headers: dict[bytes, bytes], body: bytes) -> tuple[str, dict[str, str], bytes]:
         url = urlsplit(target)
         if url.path == "/count":
             with self._counts_lock:

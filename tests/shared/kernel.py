@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 KEY = bytes(range(16))
 DAY_NS = 86_400 * 10**9
-MIN_TIME, MAX_TIME = T0 - 365 * DAY_NS, T0 + 365 * DAY_NS
+MIN_TIME, MAX_TIME = T0 - 3650 * DAY_NS, T0 + 3650 * DAY_NS
 
 
 def decoder(**plan: Any) -> clew_kernel.Decoder:

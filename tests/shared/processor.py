@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import clickhouse_connect
 import grpc
+import pytest
 import urllib3
 import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
@@ -116,6 +117,10 @@ class Processor:
         """The single value of a SELECT."""
         ((value,),) = self.rows(sql, **parameters)
         return value
+
+    def ask_query(self, sql: str) -> urllib3.BaseHTTPResponse:
+        """One HTTP request to its query port, on a connection of its own."""
+        return urllib3.request("POST", f"http://{self.query}/?database=clew", body=sql.encode(), retries=False)
 
     @cached_property
     def client(self) -> Client:
@@ -242,14 +247,16 @@ def processor(directory: Path, *flags: str, **options: Any) -> Iterator[Processo
 
 def refuses_to_start(directory: Path, *flags: str, **options: Any) -> str:
     """What a processor that must not start says; it has to be one line, without a traceback, and exit code 2."""
-    started = start(directory, *flags, **options)
+    return refused(start(directory, *flags, **options))
+
+
+def refused(started: Processor) -> str:
+    """The same of one that was started already."""
     try:
-        started.wait_ready()
-    except NotStartedError as refused:
-        lines = refused.err.splitlines()
-        assert refused.code == 2, refused.err
-        assert len(lines) == 1, refused.err
-        return lines[0]
+        with pytest.raises(NotStartedError) as caught:
+            started.wait_ready()
     finally:
         started.close()
-    raise AssertionError("the processor started")
+    lines = caught.value.err.splitlines()
+    assert (caught.value.code, len(lines)) == (2, 1), caught.value.err
+    return lines[0]

@@ -6,11 +6,12 @@ They happen in the year 2100, so that every age reads ``0s`` and any ``--since``
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 #: 2100-01-02 03:04:05 UTC in nanoseconds.
-T0 = 4_102_527_845_000_000_000
+T0 = 4_102_542_245_000_000_000
 MS = 1_000_000
 
 LOOPING = "a1" * 16
@@ -19,7 +20,7 @@ BROKEN = "c3" * 16
 LONG = "d4" * 16
 SAMPLED_OUT = "e5" * 16
 BARE = "f6" * 16
-TWINS = ("abcdef01" + "0" * 23 + "1", "abcdef01" + "0" * 23 + "2")
+TWINS = ("abcdef0121" + "0" * 22, "abcdef0122" + "0" * 22)
 LONG_AGO = "99" * 16
 
 #: Moves the cursor, recolours, reverses the reading direction, breaks the line.
@@ -116,9 +117,19 @@ class Run:
             day="2100-01-02",
             tenant_id="default",
             trace_id=self.trace_id,
-            root=[1 if status == "running" else 0, self.start, self.service, status],
-            agent=[self.start, self.agent, version, "" if status == "running" else status],
-            outcome=[1 if outcome else 0, 0, outcome, -1],
+            root={
+                "not_root": int(status == "running"),
+                "start_ns": self.start,
+                "service_name": self.service,
+                "status": status,
+            },
+            agent={
+                "start_ns": self.start,
+                "name": self.agent,
+                "version": version,
+                "status": "" if status == "running" else status,
+            },
+            outcome={"strength": int(bool(outcome)), "time_ns": 0, "status": outcome, "score": -1},
             started_at=_at(self.start),
             ended_at=_at(self.start + took * MS),
             updated_at="2100-01-02 03:04:05",
@@ -229,7 +240,7 @@ def broken() -> Run:
         cost_usd="0",
         cost_source="",
         reason="duplicate",
-        version=4_102_527_845_000_000_000,
+        version=4_102_542_245_000_000_000,
     )
     run.chat((300, 10), "0", parent=root, at=1000, took=200, model="homemade-7b", CostSource="unpriced")
     run.tool(HOSTILE, args=1, parent="feedfacefeedface", at=1500, took=100)
@@ -252,18 +263,8 @@ def broken() -> Run:
 
 
 def long() -> Run:
-    """5,001 spans: a thousand steps with tools that take other arguments every time; one of them fails."""
-    run = Run(LONG, "crawler", start=T0 - 3_600_000 * MS)
-    root = run.span("invoke_agent crawler", "invoke_agent", AgentName="crawler", took=3_500_000)
-    for i in range(1000):
-        at = i * 3400
-        step = run.span(f"step {i + 1}", "step", parent=root, at=at, took=3300, StepKind="act", StepIndex=i + 1)
-        run.chat((2000 + i, 100), "0.000400000", parent=step, at=at + 1, took=2000)
-        failed = {"Status": "error", "ErrorType": "HTTPError", "StatusMessage": "404"} if i == 500 else {}
-        run.tool("fetch_page", args=10_000 + i, parent=step, at=at + 2100, took=500, **failed)
-        run.tool("extract" if i % 2 else "summarise", args=20_000 + i, parent=step, at=at + 2700, took=300)
-        run.span("POST /index", parent=step, at=at + 3100, took=10)
-    return run.sums(
+    """The summary of 5,001 spans (see `long_spans`)."""
+    return Run(LONG, "crawler", start=T0 - 3_600_000 * MS).sums(
         took=3_500_000,
         status="running",
         step_spans=1000,
@@ -274,6 +275,65 @@ def long() -> Run:
         output_tokens=100_000,
         cost_usd="0.400000000",
     )
+
+
+#: Spans of each of a thousand steps: id, parent, milliseconds into the step, then the columns that differ.
+_STEP = (
+    ("s", "'0root'", 0, 3300, "format('step {}', toString(i + 1)) AS SpanName, 'step' AS Op, 'act' AS StepKind"),
+    (
+        "c",
+        "format('{}s', toString(i))",
+        1,
+        2000,
+        (
+            "'chat gpt-4o-mini' AS SpanName, 'chat' AS Op, 'gpt-4o-mini' AS RequestModel, "
+            "'own' AS UsageScope, 2000 + i AS InputTokens, 100 AS OutputTokens, "
+            "toDecimal64('0.0004', 9) AS CostUsd, 'computed' AS CostSource"
+        ),
+    ),
+    (
+        "f",
+        "format('{}s', toString(i))",
+        2100,
+        500,
+        (
+            "'execute_tool fetch_page' AS SpanName, 'execute_tool' AS Op, 'fetch_page' AS ToolName, "
+            "10000 + i AS ArgsHash, "
+            "if(i = 500, 'error', 'ok') AS Status, if(i = 500, 'HTTPError', '') AS ErrorType, "
+            "if(i = 500, '404', '') AS StatusMessage"
+        ),
+    ),
+    (
+        "t",
+        "format('{}s', toString(i))",
+        2700,
+        300,
+        (
+            "if(i % 2 = 1, 'extract', 'summarise') AS ToolName, format('execute_tool {}', ToolName) AS SpanName, "
+            "'execute_tool' AS Op, 20000 + i AS ArgsHash"
+        ),
+    ),
+    ("p", "format('{}s', toString(i))", 3100, 10, "'POST /index' AS SpanName"),
+)
+
+
+def long_spans() -> list[str]:
+    """A root and a thousand steps of a model call, two tools and a request; other arguments every time, one fails."""
+    start = T0 - 3_600_000 * MS
+    columns = [re.findall(r" AS (\w+)", spec) for *_, spec in _STEP]
+    return [
+        (
+            f"INSERT INTO clew.otel_traces (Timestamp, TraceId, SpanId, SpanName, Op, AgentName, Duration) VALUES "
+            f"('{_at(start)}', '{LONG}', '0root', 'invoke_agent crawler', 'invoke_agent', 'crawler', {3_500_000 * MS})"
+        ),
+        *(
+            f"INSERT INTO clew.otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, Duration, {', '.join(names)}) "
+            f"SELECT fromUnixTimestamp64Nano(toInt64({start} + (i * 3400 + {at}) * {MS})), '{LONG}', "
+            f"format('{{}}{letter}', toString(i)), {parent}, {took * MS}, {spec} "
+            f"FROM (SELECT number AS i FROM numbers(1000))"
+            for (letter, parent, at, took, spec), names in zip(_STEP, columns, strict=True)
+        ),
+    ]
 
 
 def bare() -> Run:
@@ -305,10 +365,14 @@ def without_spans(trace_id: str, agent: str, *, start: int = T0 - 300_000 * MS) 
 def ledger() -> list[str]:
     """A balanced ledger with something rejected, and a minute of usage without a price."""
     return [
-        "INSERT INTO clew.ledger_1m VALUES ('2100-01-02 03:04:00', 'default', 'traces', '', 5050, 5040, 10, 0, 0), "
-        "('2100-01-02 03:04:00', 'default', 'traces', 'bad_id', 2, 0, 0, 2, 0)",
-        "INSERT INTO clew.usage_1m (minute, tenant_id, provider, model, op, calls, unpriced_calls) VALUES "
-        "('2100-01-02 03:04:00', 'default', 'local', 'homemade-7b', 'chat', 1, 1)",
+        (
+            "INSERT INTO clew.ledger_1m VALUES ('2100-01-02 03:04:00', 'default', 'traces', '', 5050, 5040, 10, 0, 0), "
+            "('2100-01-02 03:04:00', 'default', 'traces', 'bad_id', 2, 0, 0, 2, 0)"
+        ),
+        (
+            "INSERT INTO clew.usage_1m (minute, tenant_id, provider, model, op, calls, unpriced_calls) VALUES "
+            "('2100-01-02 03:04:00', 'default', 'local', 'homemade-7b', 'chat', 1, 1)"
+        ),
     ]
 
 
@@ -324,4 +388,4 @@ def statements() -> list[str]:
         *(without_spans(twin, "twin") for twin in TWINS),
         without_spans(LONG_AGO, "old", start=10**18),
     ]
-    return [statement for run in all_runs for statement in run.statements()] + ledger()
+    return [statement for run in all_runs for statement in run.statements()] + long_spans() + ledger()

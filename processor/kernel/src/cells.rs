@@ -117,7 +117,9 @@ impl<'a> Picks<'a> {
     #[inline]
     pub fn offer(&mut self, wanted: Use, coerce: impl FnOnce() -> Option<Cell<'a>>) {
         let owner = self.owner;
-        let Some(pick) = self.picks.get_mut(usize::from(wanted.slot)) else { return };
+        let Some(pick) = self.picks.get_mut(usize::from(wanted.slot)) else {
+            return;
+        };
         let taken = pick.owner == owner;
         if taken && pick.rank <= wanted.rank {
             return;

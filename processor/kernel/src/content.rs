@@ -1,10 +1,12 @@
 //! Contents (messages, system instructions, tool arguments): hashed, remembered, and given out once.
 
+use std::ops::Range;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::message;
-use crate::sip::{Hash, Key, hash128};
+use crate::sip::{Hash, Key, hash128, hash128_both};
 
 /// Contents remembered per generation; twice as many at most are held.
 const GENERATION: usize = 500_000;
@@ -80,34 +82,81 @@ pub struct Owner {
     pub refresh_ns: i64,
 }
 
-/// Hashes `text` and gives it to `emit` unless it was given out lately.
+impl Owner {
+    /// Whether what is known was given out so lately that it need not be again.
+    fn is_fresh(&self, known: Known) -> bool {
+        self.now_ns.saturating_sub(known.emitted_ns) < self.refresh_ns
+    }
+}
+
+/// Reused buffers of [`take`].
+#[derive(Debug, Default)]
+pub struct Work {
+    /// The names of the contents taken last, in order.
+    pub names: Vec<Names>,
+    /// Canonical forms one after the other, and for each which content it is of and where it ends.
+    forms: Vec<u8>,
+    form_ends: Vec<(usize, usize)>,
+    form_hashes: Vec<Hash>,
+}
+
+/// Hashes the `pieces` of `text` into `work.names` and gives those to `emit` that were not given out lately.
+///
+/// Only a content that is not remembered is parsed, for its canonical form.
 pub fn take<'t>(
     memory: &mut Memory,
     owner: &Owner,
     text: &'t [u8],
+    pieces: &[Range<usize>],
     message: bool,
-    scratch: &mut Vec<u8>,
-    emit: impl FnOnce(Found<'t>),
-) -> Names {
-    let raw = hash128(&owner.key, text);
-    let id = (owner.tenant, raw);
-    let known = memory.get(&id);
-    let canonical = match known {
-        Some(known) if known.message == message => known.canonical,
-        _ => canonical_hash(&owner.key, text, message, scratch),
-    };
-    let names = Names { raw, canonical };
-    let fresh = known.is_some_and(|known| owner.now_ns.saturating_sub(known.emitted_ns) < owner.refresh_ns);
-    if !fresh {
-        memory.put(id, Known { canonical, message, emitted_ns: owner.now_ns });
-        emit(Found { names, text });
+    work: &mut Work,
+    mut emit: impl FnMut(Found<'t>),
+) {
+    let piece =
+        |index: usize| pieces.get(index).and_then(|range| text.get(range.clone())).unwrap_or_default();
+    let Work { names, forms, form_ends, form_hashes } = work;
+    names.clear();
+    hash_all(&owner.key, pieces.len(), piece, |raw| names.push(Names { raw, canonical: raw }));
+
+    forms.clear();
+    form_ends.clear();
+    for (index, names) in names.iter_mut().enumerate() {
+        match memory.get(&(owner.tenant, names.raw)) {
+            Some(known) if known.message == message && owner.is_fresh(known) => {
+                names.canonical = known.canonical
+            }
+            _ => {
+                message::canonical(piece(index), message, forms);
+                form_ends.push((index, forms.len()));
+            }
+        }
     }
-    names
+    let form = |place: usize| {
+        let start = place.checked_sub(1).and_then(|before| form_ends.get(before)).map_or(0, |(_, end)| *end);
+        form_ends.get(place).and_then(|(_, end)| forms.get(start..*end)).unwrap_or_default()
+    };
+    form_hashes.clear();
+    hash_all(&owner.key, form_ends.len(), form, |hash| form_hashes.push(hash));
+
+    for ((index, _), canonical) in form_ends.iter().zip(form_hashes) {
+        let Some(names) = names.get_mut(*index) else { continue };
+        names.canonical = *canonical;
+        let id = (owner.tenant, names.raw);
+        // Asked again: the same bytes may stand in these pieces twice, or be known in the other form.
+        if !memory.get(&id).is_some_and(|known| owner.is_fresh(known)) {
+            memory.put(id, Known { canonical: *canonical, message, emitted_ns: owner.now_ns });
+            emit(Found { names: *names, text: piece(*index) });
+        }
+    }
 }
 
-/// Hash of the canonical form.
-pub fn canonical_hash(key: &Key, text: &[u8], message: bool, scratch: &mut Vec<u8>) -> Hash {
-    scratch.clear();
-    message::canonical(text, message, scratch);
-    hash128(key, scratch)
+fn hash_all<'t>(key: &Key, count: usize, text: impl Fn(usize) -> &'t [u8], mut done: impl FnMut(Hash)) {
+    for index in (0..count.saturating_sub(1)).step_by(2) {
+        let (one, other) = hash128_both(key, text(index), text(index + 1));
+        done(one);
+        done(other);
+    }
+    if count % 2 == 1 {
+        done(hash128(key, text(count - 1)));
+    }
 }

@@ -93,7 +93,8 @@ pub fn decode(
         let mut verdict = Verdict::default();
         match body.parse(bytes, &mut keys, limits) {
             Err(malformed) => {
-                verdict.error = Some(format!("the body is not a valid ExportTraceServiceRequest: {}", malformed.0));
+                verdict.error =
+                    Some(format!("the body is not a valid ExportTraceServiceRequest: {}", malformed.0));
             }
             Ok(()) => {
                 let owner = Owner {

@@ -86,6 +86,14 @@ fn trimmed(text: &[u8], range: Range<usize>) -> Option<Range<usize>> {
 /// Where the string whose contents begin at `at` closes: the place of its quote.
 #[inline]
 fn string_end(text: &[u8], mut at: usize) -> Option<usize> {
+    // Keys and short values are over before a vectorised search has begun.
+    for _ in 0..16 {
+        match text.get(at)? {
+            b'"' => return Some(at),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
     loop {
         at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
         if text.get(at) == Some(&b'"') {
@@ -118,7 +126,9 @@ impl<'a> Json<'a> {
     /// The member of an object; the last one when the key is repeated.
     pub fn member(&self, key: &[u8]) -> Option<&Json<'a>> {
         match self {
-            Json::Object(members) => members.iter().rev().find(|(name, _)| name.as_ref() == key).map(|(_, v)| v),
+            Json::Object(members) => {
+                members.iter().rev().find(|(name, _)| name.as_ref() == key).map(|(_, v)| v)
+            }
             _ => None,
         }
     }
@@ -149,7 +159,9 @@ impl<'a> Json<'a> {
                 }
                 out.push(b']');
             }
-            Json::Object(members) => write_object(members.iter().map(|(key, value)| (key.as_ref(), value)), out),
+            Json::Object(members) => {
+                write_object(members.iter().map(|(key, value)| (key.as_ref(), value)), out)
+            }
         }
     }
 }
@@ -195,7 +207,9 @@ fn write_number(digits: &[u8], out: &mut Vec<u8>) {
     let is_integer = !digits.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
     let number = std::str::from_utf8(digits).ok().and_then(|text| text.parse::<f64>().ok());
     match number {
-        Some(number) if !is_integer && number.is_finite() => go_double(if number == 0.0 { 0.0 } else { number }, out),
+        Some(number) if !is_integer && number.is_finite() => {
+            go_double(if number == 0.0 { 0.0 } else { number }, out)
+        }
         // Integers of any size stay exact, and so does what no double can hold.
         _ => out.extend_from_slice(digits),
     }
@@ -386,10 +400,10 @@ impl<'a> Parser<'a> {
         self.at = end + 1;
         let raw = self.text.get(start..end)?;
         // Folded instead of `any`, so that the compiler looks at many bytes at once.
-        if raw.iter().fold(false, |found, byte| found | (*byte < 0x20)) {
-            return None;
-        }
-        check_escapes(raw).then_some(raw)
+        let (control, escape) = raw.iter().fold((false, false), |(control, escape), byte| {
+            (control | (*byte < 0x20), escape | (*byte == b'\\'))
+        });
+        (!control && (!escape || check_escapes(raw))).then_some(raw)
     }
 
     fn number(&mut self) -> Option<Json<'a>> {

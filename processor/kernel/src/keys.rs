@@ -66,7 +66,8 @@ impl<'a> KeyTable<'a> {
     pub fn id(&mut self, name: &'a [u8]) -> Option<KeyId> {
         let hash = self.hasher.hash_one(name);
         let entries = &self.entries;
-        let found = self.table.find(hash, |id| entries.get(*id as usize).is_some_and(|entry| same(entry.name, name)));
+        let found =
+            self.table.find(hash, |id| entries.get(*id as usize).is_some_and(|entry| same(entry.name, name)));
         if let Some(id) = found {
             return Some(*id);
         }
@@ -112,7 +113,9 @@ impl<'a> KeyTable<'a> {
     /// The key's code in the dictionary of map keys.
     #[inline]
     pub fn code(&mut self, id: KeyId) -> i32 {
-        let Some(entry) = self.entries.get_mut(id as usize) else { return 0 };
+        let Some(entry) = self.entries.get_mut(id as usize) else {
+            return 0;
+        };
         if let Some(code) = entry.code {
             return code;
         }

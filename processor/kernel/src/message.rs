@@ -65,7 +65,8 @@ fn write_part(part: &Json<'_>, out: &mut Vec<u8>) {
         part.write(out);
         return;
     };
-    if kind.as_ref() != b"tool_call_response" || !matches!(part.member(b"response"), None | Some(Json::Null)) {
+    if kind.as_ref() != b"tool_call_response" || !matches!(part.member(b"response"), None | Some(Json::Null))
+    {
         part.write(out);
         return;
     }
@@ -90,7 +91,9 @@ pub fn calls(text: &[u8], found: &mut impl FnMut(Call)) {
     if memchr::memmem::find(text, b"tool_call").is_none() {
         return;
     }
-    let Some(value) = Json::parse(text) else { return };
+    let Some(value) = Json::parse(text) else {
+        return;
+    };
     if let Some(inner) = encoded(&value) {
         if let Some(value) = Json::parse(&inner) {
             messages(&value, found);
@@ -108,13 +111,19 @@ fn messages(value: &Json<'_>, found: &mut impl FnMut(Call)) {
 }
 
 fn parts(message: &Json<'_>, found: &mut impl FnMut(Call)) {
-    let Some(Json::Array(parts)) = message.member(b"parts") else { return };
+    let Some(Json::Array(parts)) = message.member(b"parts") else {
+        return;
+    };
     for part in parts {
         if part.member(b"type").and_then(Json::text).as_deref() != Some(b"tool_call") {
             continue;
         }
         let string = |key: &[u8]| part.member(key).and_then(Json::text).map(Cow::into_owned);
-        found(Call { name: string(b"name"), id: string(b"id"), arguments: part.member(b"arguments").and_then(arguments) });
+        found(Call {
+            name: string(b"name"),
+            id: string(b"id"),
+            arguments: part.member(b"arguments").and_then(arguments),
+        });
     }
 }
 

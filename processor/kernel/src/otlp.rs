@@ -130,7 +130,12 @@ const DEEP_SCOPE: Malformed = Malformed("a value of its resource or scope is nes
 
 impl<'a> Body<'a> {
     /// Parses `message` in place of what was here before.
-    pub fn parse(&mut self, message: &'a [u8], keys: &mut KeyTable<'a>, limits: Limits) -> Result<(), Malformed> {
+    pub fn parse(
+        &mut self,
+        message: &'a [u8],
+        keys: &mut KeyTable<'a>,
+        limits: Limits,
+    ) -> Result<(), Malformed> {
         self.clear();
         let mut reader = Reader::new(message);
         while let Some(tag) = reader.tag()? {

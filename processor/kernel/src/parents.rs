@@ -36,7 +36,9 @@ impl Parents {
         let mut table: HashTable<u32> = HashTable::with_capacity(self.rows.len());
         let at = |index: u32| self.rows.get(index as usize);
         let same = |index: u32, row: &Row, span: u64| {
-            at(index).is_some_and(|other| other.tenant == row.tenant && other.trace == row.trace && other.span == span)
+            at(index).is_some_and(|other| {
+                other.tenant == row.tenant && other.trace == row.trace && other.span == span
+            })
         };
         let rehash = |index: &u32| at(*index).map_or(0, |row| hash(row.tenant, row.trace, row.span));
         for (index, row) in (0u32..).zip(&self.rows) {

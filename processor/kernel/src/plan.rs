@@ -122,7 +122,8 @@ pub struct Plan {
 impl Plan {
     /// Reads a plan's JSON text; the error says what is wrong with it.
     pub fn parse(text: &str, taken: &[&str]) -> Result<Self, String> {
-        let text: Text = serde_json::from_str(text).map_err(|error| format!("the plan is not valid: {error}"))?;
+        let text: Text =
+            serde_json::from_str(text).map_err(|error| format!("the plan is not valid: {error}"))?;
         if text.max_depth > MAX_DEPTH {
             return Err(format!("max_depth is {}, expected at most {MAX_DEPTH}", text.max_depth));
         }
@@ -163,7 +164,10 @@ impl Plan {
             if content.calls {
                 claim(calls_name(content))?;
                 if content.form != Form::Elements {
-                    return Err(format!("content {:?} asks for calls; only the form \"elements\" has them", content.name));
+                    return Err(format!(
+                        "content {:?} asks for calls; only the form \"elements\" has them",
+                        content.name
+                    ));
                 }
             }
         }

@@ -20,9 +20,9 @@ mod clew_kernel {
 }
 
 fn key_of(bytes: &[u8]) -> PyResult<Key> {
-    bytes.try_into().map_err(|_| {
-        PyValueError::new_err(format!("a hash key has {} bytes, expected 16", bytes.len()))
-    })
+    bytes
+        .try_into()
+        .map_err(|_| PyValueError::new_err(format!("a hash key has {} bytes, expected 16", bytes.len())))
 }
 
 #[pyclass(frozen, module = "clew_kernel")]
@@ -77,7 +77,11 @@ impl Decoder {
         Ok(Decoded {
             spans: Py::new(py, Batch(decoded.spans))?,
             contents: Py::new(py, Batch(decoded.contents))?,
-            verdicts: decoded.verdicts.into_iter().map(|v| Py::new(py, Verdict(v))).collect::<PyResult<_>>()?,
+            verdicts: decoded
+                .verdicts
+                .into_iter()
+                .map(|v| Py::new(py, Verdict(v)))
+                .collect::<PyResult<_>>()?,
         })
     }
 
@@ -151,7 +155,8 @@ impl Batch {
     ) -> PyResult<Capsules<'py>> {
         // A producer may ignore the requested schema; consumers cast.
         drop(requested_schema);
-        let (array, _): (FFI_ArrowArray, _) = to_ffi(&StructArray::from(self.0.clone()).to_data()).map_err(failed)?;
+        let (array, _): (FFI_ArrowArray, _) =
+            to_ffi(&StructArray::from(self.0.clone()).to_data()).map_err(failed)?;
         Ok((self.__arrow_c_schema__(py)?, PyCapsule::new_with_value(py, array, c"arrow_array")?))
     }
 }

@@ -11,7 +11,7 @@ use crate::cells::{Cell, Picks, coerce};
 use crate::columns::{
     Cells, Dict, Map, Offsets, Present, Sparse, Strings, fixed_names, hashes, list, timestamps,
 };
-use crate::content::{Memory, Owner, take};
+use crate::content::{Memory, Owner, Work, take};
 use crate::decode::FIXED_COLUMNS;
 use crate::json::{split_array, trim};
 use crate::keys::KeyTable;
@@ -58,12 +58,18 @@ impl Reason {
 
     pub fn explanation(self) -> &'static str {
         match self {
-            Self::TooLarge => "it is larger than the limit for one span (or its resource is); send less in its attributes",
+            Self::TooLarge => {
+                "it is larger than the limit for one span (or its resource is); send less in its attributes"
+            }
             Self::TooDeep => "one of its attributes is nested too deeply; flatten it",
             Self::BadUtf8 => "one of its strings is not valid UTF-8",
             Self::BadTraceId => "a trace id (its own or a link's) is not 16 bytes, or all zero",
-            Self::BadSpanId => "a span id (its own, its parent's or a link's) is not 8 bytes, or its own is all zero",
-            Self::BadTime => "its start or end time is too far from now; the times are nanoseconds since 1970",
+            Self::BadSpanId => {
+                "a span id (its own, its parent's or a link's) is not 8 bytes, or its own is all zero"
+            }
+            Self::BadTime => {
+                "its start or end time is too far from now; the times are nanoseconds since 1970"
+            }
         }
     }
 }
@@ -104,7 +110,7 @@ struct Repeated<'a> {
 
 #[derive(Debug)]
 enum ContentColumn {
-    List { ends: Offsets, hashes: Vec<u8>, calls: Option<Calls> },
+    List { ends: Offsets, hashes: Vec<u8>, calls: Option<Box<Calls>> },
     One { hashes: Vec<u8>, form: Form },
 }
 
@@ -164,9 +170,9 @@ pub struct Rows<'a> {
     contents: Contents,
     picks: Picks<'a>,
     resource_bytes: usize,
-    /// Reused buffers: a rendered value, a canonical form, the elements of an array.
+    /// Reused buffers: a rendered value, what `take` needs, the elements of an array.
     text: Vec<u8>,
-    scratch: Vec<u8>,
+    work: Work,
     elements: Vec<std::ops::Range<usize>>,
 }
 
@@ -188,7 +194,7 @@ impl<'a> Rows<'a> {
             Form::Elements => ContentColumn::List {
                 ends: Offsets::default(),
                 hashes: Vec::new(),
-                calls: calls.then(Calls::default),
+                calls: calls.then(Box::default),
             },
             Form::Whole | Form::Canonical => ContentColumn::One { hashes: Vec::new(), form },
         };
@@ -226,7 +232,7 @@ impl<'a> Rows<'a> {
             picks: Picks::new(plan.columns.len() + plan.contents.len()),
             resource_bytes: 0,
             text: Vec::new(),
-            scratch: Vec::new(),
+            work: Work::default(),
             elements: Vec::new(),
         };
         rows.reserve(expected, input);
@@ -295,7 +301,8 @@ impl<'a> Rows<'a> {
                 repeated = self.repeat(body, scope.resource, keys);
             }
             if at.is_none_or(|(index, _)| index != span.scope) {
-                scope_codes = (self.scope_names.names.code(scope.name), self.scope_versions.names.code(scope.version));
+                scope_codes =
+                    (self.scope_names.names.code(scope.name), self.scope_versions.names.code(scope.version));
             }
             at = Some((span.scope, scope.resource));
             if self.resource_bytes + repeated.bytes > MAX_RESOURCE_BYTES {
@@ -326,7 +333,12 @@ impl<'a> Rows<'a> {
         hex(&checked.trace_id, &mut self.text);
         let trace = self.trace_ids.names.code(&self.text);
         self.trace_ids.codes.push(trace);
-        self.parents.push(crate::parents::Row { tenant, trace, span: checked.span_id, parent: checked.parent_id });
+        self.parents.push(crate::parents::Row {
+            tenant,
+            trace,
+            span: checked.span_id,
+            parent: checked.parent_id,
+        });
         self.span_ids.push_with(|out| hex(&checked.span_id.to_be_bytes(), out));
         self.parent_ids.push_with(|out| {
             if checked.parent_id != 0 {
@@ -366,7 +378,9 @@ impl<'a> Rows<'a> {
         }
         repeated.bytes = 8 * repeated.keys.len();
         for index in 0..self.picks.len() {
-            let Some((slot, cell)) = self.picks.get(index) else { continue };
+            let Some((slot, cell)) = self.picks.get(index) else {
+                continue;
+            };
             if let Cell::Text(Value::Str(text) | Value::Bytes(text)) = cell {
                 repeated.bytes += 2 * text.len();
             }
@@ -409,7 +423,9 @@ impl<'a> Rows<'a> {
     /// Writes what the span's attributes gave for the plan.
     fn picked(&mut self, memory: &mut Memory, owner: &Owner, request: u32) {
         for index in 0..self.picks.len() {
-            let Some((slot, cell)) = self.picks.get(index) else { continue };
+            let Some((slot, cell)) = self.picks.get(index) else {
+                continue;
+            };
             match (usize::from(slot).checked_sub(self.plan.columns.len()), cell) {
                 (None, cell) => self.cell(usize::from(slot), cell, owner),
                 (Some(index), Cell::Text(value)) => self.content(index, value, memory, owner, request),
@@ -420,7 +436,9 @@ impl<'a> Rows<'a> {
 
     fn cell(&mut self, slot: usize, cell: Cell<'a>, owner: &Owner) {
         let row = self.row();
-        let (Some(column), Some(planned)) = (self.columns.get_mut(slot), self.plan.columns.get(slot)) else { return };
+        let (Some(column), Some(planned)) = (self.columns.get_mut(slot), self.plan.columns.get(slot)) else {
+            return;
+        };
         let text = match cell {
             Cell::Text(Value::Str(text)) => text,
             Cell::Text(value) => {
@@ -471,8 +489,10 @@ impl<'a> Rows<'a> {
 
     fn content(&mut self, index: usize, value: Value<'a>, memory: &mut Memory, owner: &Owner, request: u32) {
         let row = self.row();
-        let Self { plan, content_columns, contents, text: rendered, scratch, elements, .. } = self;
-        let (Some(planned), Some(column)) = (plan.contents.get(index), content_columns.get_mut(index)) else { return };
+        let Self { plan, content_columns, contents, text: rendered, work, elements, .. } = self;
+        let (Some(planned), Some(column)) = (plan.contents.get(index), content_columns.get_mut(index)) else {
+            return;
+        };
         let text = match value {
             Value::Str(text) => text,
             other => {
@@ -485,34 +505,34 @@ impl<'a> Rows<'a> {
         if text.is_empty() {
             return;
         }
-        let message = planned.is_message();
-        let mut one = |text: &[u8], scratch: &mut Vec<u8>| {
-            take(memory, owner, text, message, scratch, |found| contents.push(request, &planned.kind, &found))
-        };
+        let is_list = matches!(column, ContentColumn::List { .. });
+        if !(is_list && split_array(text, elements)) {
+            elements.clear();
+            elements.push(0..text.len());
+        }
+        take(memory, owner, text, elements, planned.is_message(), work, |found| {
+            contents.push(request, &planned.kind, &found);
+        });
         match column {
             ContentColumn::One { hashes, form } => {
-                let names = one(text, scratch);
                 hashes.resize(row * 16, 0);
-                hashes.extend_from_slice(if *form == Form::Canonical { &names.canonical } else { &names.raw });
+                for names in &work.names {
+                    let is_canonical = *form == Form::Canonical;
+                    hashes.extend_from_slice(if is_canonical { &names.canonical } else { &names.raw });
+                }
             }
-            ContentColumn::List { ends, hashes, calls: found } => {
-                if !split_array(text, elements) {
-                    elements.push(0..text.len());
+            ContentColumn::List { ends, hashes, calls } => {
+                for names in &work.names {
+                    hashes.extend_from_slice(&names.raw);
                 }
                 ends.pad(row);
-                if let Some(found) = found {
-                    found.ends.pad(row);
-                }
-                for range in elements.iter() {
-                    let element = text.get(range.clone()).unwrap_or_default();
-                    hashes.extend_from_slice(&one(element, scratch).raw);
-                    if let Some(found) = found {
-                        found.add(element, owner);
-                    }
-                }
                 ends.end(hashes.len() / 16);
-                if let Some(found) = found {
-                    found.ends.end(found.names.len());
+                if let Some(calls) = calls {
+                    calls.ends.pad(row);
+                    for range in elements.iter() {
+                        calls.add(text.get(range.clone()).unwrap_or_default(), owner);
+                    }
+                    calls.ends.end(calls.names.len());
                 }
             }
         }
@@ -623,7 +643,8 @@ impl Calls {
             Arc::new(self.ids.utf8(self.identified.nulls(count))),
             hashes(self.arguments)?,
         ];
-        let field = |name: &str, array: &ArrayRef, nullable| Field::new(name, array.data_type().clone(), nullable);
+        let field =
+            |name: &str, array: &ArrayRef, nullable| Field::new(name, array.data_type().clone(), nullable);
         let fields: Fields = ["name", "id", "args"]
             .into_iter()
             .zip(&arrays)

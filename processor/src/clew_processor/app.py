@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
-import socket
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,16 +28,17 @@ from clew_processor.query.app import query_app
 from clew_processor.query.passthrough import passthrough_app
 from clew_processor.receiver.grpc import GrpcReceiver
 from clew_processor.receiver.http import http_app
+from clew_processor.receiver.listen import address_of, listening
 from clew_processor.sample.sampler import Sampler
 from clew_processor.spool.intake import Intake, IntakeLimits
 from clew_processor.write.schema import Retention, apply_schema
-from clew_processor.write.store import open_store
+from clew_processor.write.store import open_store, parse_dsn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from clew_processor.config import Settings
+    from clew_processor.control.directory import Hold
     from clew_processor.write.store import Store
 
 log = logging.getLogger(__name__)
@@ -65,12 +66,15 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-def run(settings: Settings, announce: Callable[[Addresses, Settings], None]) -> None:
+def run(settings: Settings, announce: Callable[[Addresses, Settings], None]) -> bool:
     """Serves until SIGTERM or SIGINT, then drains.
 
     Args:
         settings: all of them.
         announce: called once it takes requests.
+
+    Returns:
+        Whether all it had taken was stored; if not, its senders know.
 
     Raises:
         StartError: an address, the directory or the store cannot be had.
@@ -80,20 +84,34 @@ def run(settings: Settings, announce: Callable[[Addresses, Settings], None]) -> 
     gc.set_threshold(100_000, 50, 100)
     # Compressing inserts on a pool of threads cost 0.7 us a span more than doing it in the pipeline thread.
     pa.set_cpu_count(1)
-    with held(settings.data, about=f"clew up, OTLP at {settings.grpc}") as data:
-        store = open_store(settings.dsn)
-        try:
-            asyncio.run(_serve(settings, data, store, announce))
-        finally:
-            store.close()
+    with held(settings.data) as hold:
+        return asyncio.run(_serve(settings, hold, announce))
 
 
-async def _serve(settings: Settings, data: Path, store: Store, announce: Callable[[Addresses, Settings], None]) -> None:
+async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, Settings], None]) -> bool:
+    # What is quickly found wrong comes first: nothing is made for a processor that does not start.
+    parse_dsn(settings.dsn)
+    key = content_key(hold.path, settings.content_key)
+    metrics, health = Metrics(), Health()
+    http_socket, query_socket = listening(settings.http, "http"), listening(settings.query, "query")
+    grpc_receiver = GrpcReceiver(
+        tenant=settings.tenant,
+        max_request_bytes=settings.limits.request_bytes,
+        health_state=health,
+        metrics=metrics,
+    )
+    addresses = Addresses(
+        grpc_receiver.bind(settings.grpc),
+        address_of(http_socket, settings.http),
+        address_of(query_socket, settings.query),
+    )
+    hold.tell(f"clew up, OTLP/gRPC at {addresses.grpc}")
+
+    store = open_store(settings.dsn, answer_timeout_s=INSERT_DEADLINE_S)
     applied = apply_schema(store.client, store.database, Retention(**settings.retention.model_dump()))
     if applied:
         log.info("schema: applied %d files to database %s", len(applied), store.database)
-    metrics, health = Metrics(), Health()
-    pipeline = _pipeline(settings, data, store, metrics)
+    pipeline = _pipeline(settings, key, store, metrics)
     intake = Intake(
         pipeline.process,
         IntakeLimits(
@@ -103,14 +121,6 @@ async def _serve(settings: Settings, data: Path, store: Store, announce: Callabl
         ),
     )
     metrics.watch_waiting(lambda: intake.waiting_bytes)
-    grpc_receiver = GrpcReceiver(
-        intake,
-        address=settings.grpc,
-        tenant=settings.tenant,
-        max_request_bytes=settings.limits.request_bytes,
-        health_state=health,
-        metrics=metrics,
-    )
     receive_app = http_app(
         intake,
         tenant=settings.tenant,
@@ -118,49 +128,46 @@ async def _serve(settings: Settings, data: Path, store: Store, announce: Callabl
         health=health,
         metrics=metrics,
     )
-    http_socket = _bind(settings.http, "http")
-    query_socket = _bind(settings.query, "query")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _on_signal, stop)
+        loop.add_signal_handler(number, _on_signal, stop, number)
 
     intake.start()
-    grpc_address = await grpc_receiver.start()
-    http = _HttpServer(_uvicorn_config(receive_app))
-    query = _HttpServer(_uvicorn_config(_query(settings, store)))
+    await grpc_receiver.start(intake)
+    http, query = _HttpServer(_uvicorn_config(receive_app)), _HttpServer(_uvicorn_config(_query(settings, store)))
     servers = [
         asyncio.create_task(http.serve(sockets=[http_socket])),
         asyncio.create_task(query.serve(sockets=[query_socket])),
     ]
-    while not (http.started and query.started):  # noqa: ASYNC110 - uvicorn tells of its start by a flag only
+    while not (http.started and query.started):  # uvicorn tells of its start by a flag only
+        if ended := next((server for server in servers if server.done()), None):
+            await ended
+            raise StartError("http: a server ended while it was starting; its message is above")
         await asyncio.sleep(0.01)
     health.enter(Stage.SERVING)
     await grpc_receiver.show(Stage.SERVING)
-    announce(
-        Addresses(grpc_address, _address(settings.http, http_socket), _address(settings.query, query_socket)),
-        settings,
-    )
+    announce(addresses, settings)
 
     await stop.wait()
     health.enter(Stage.DRAINING)
     await grpc_receiver.show(Stage.DRAINING)
     drained = await intake.drain(settings.shutdown_s)
     if not drained:
-        log.error(
-            "not everything was stored within %g s; its senders were not told that it was",
-            settings.shutdown_s,
-        )
+        log.error("not everything was stored within %g s; its senders were told to try again", settings.shutdown_s)
     await grpc_receiver.stop(grace_s=1)
     http.should_exit = query.should_exit = True
     await asyncio.wait(servers, timeout=5)
+    if drained:  # otherwise the pipeline's thread is still in the middle of an insert
+        store.close()
+    return drained
 
 
-def _pipeline(settings: Settings, data: Path, store: Store, metrics: Metrics) -> Pipeline:
+def _pipeline(settings: Settings, key: bytes, store: Store, metrics: Metrics) -> Pipeline:
     return Pipeline(
         decoder=Decoder(
             dialect=DIALECT,
-            content_key=content_key(data, settings.content_key),
+            content_key=key,
             # Written again before half of its retention has passed, so that a content in use never expires.
             content_refresh_s=settings.retention.content_days * SECONDS_PER_DAY // 2,
             max_span_bytes=settings.limits.span_bytes,
@@ -192,34 +199,9 @@ def _uvicorn_config(app: Any) -> uvicorn.Config:
     )
 
 
-def _bind(address: str, key: str) -> socket.socket:
-    """A bound socket.
-
-    Raises:
-        StartError: naming the setting and the address.
-    """
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host.strip("[]"), int(port)))
-    except OSError as error:
-        sock.close()
-        raise StartError(
-            f"{key}: cannot listen on {address}: {error.strerror or error}; choose another with --{key} HOST:PORT"
-        ) from error
-    sock.set_inheritable(True)
-    return sock
-
-
-def _address(setting: str, sock: socket.socket) -> str:
-    return f"{setting.rpartition(':')[0]}:{sock.getsockname()[1]}"
-
-
-def _on_signal(stop: asyncio.Event) -> None:
-    if stop.is_set():  # the second signal: leave at once; nothing unacknowledged is lost, nothing acknowledged is open
+def _on_signal(stop: asyncio.Event, number: int) -> None:
+    if stop.is_set():  # the second signal: nothing unacknowledged was promised, nothing acknowledged is open
         sys.stderr.write("clew: leaving at once\n")
         sys.stderr.flush()
-        signal.raise_signal(signal.SIGKILL)
+        os._exit(128 + number)  # as a shell shows a program that the signal ended
     stop.set()

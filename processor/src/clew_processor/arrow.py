@@ -14,11 +14,15 @@ NANO = 10**9
 """Money is whole nano-dollars (1e-9 USD) in arithmetic and Decimal(n, 9) in tables."""
 
 
-def decimals(nano: NDArray[np.int64], precision: int) -> pa.Array:
-    """Whole nano units as Decimal(precision, 9)."""
-    pairs = np.empty((len(nano), 2), np.int64)
-    pairs[:, 0] = nano
-    pairs[:, 1] = nano >> 63  # sign extension to 128 bits
+def decimals(nano: NDArray[np.int64] | NDArray[np.object_], precision: int) -> pa.Array:
+    """Whole nano units as Decimal(precision, 9); an array of Python integers may go beyond 64 bits."""
+    pairs = np.empty((len(nano), 2), np.uint64)
+    if nano.dtype == object:
+        pairs[:, 0] = [value & (2**64 - 1) for value in nano]
+        pairs[:, 1] = [(value >> 64) & (2**64 - 1) for value in nano]
+    else:
+        pairs.view(np.int64)[:, 0] = nano
+        pairs.view(np.int64)[:, 1] = nano >> 63  # sign extension to 128 bits
     return pa.Array.from_buffers(pa.decimal128(precision, 9), len(nano), [None, pa.py_buffer(pairs)])
 
 

@@ -29,6 +29,8 @@ def up(
 ) -> None:
     """Run the processor. SIGTERM drains; a second one leaves at once."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    for library in ("clickhouse_connect", "urllib3.connectionpool"):  # what they warn of, we say ourselves, with what it means
+        logging.getLogger(library).setLevel(logging.ERROR)
     try:
         settings = load(
             {"data": data, "store": store, "grpc": grpc, "http": http, "query": query},
@@ -38,10 +40,12 @@ def up(
             run,  # the engine takes half a second to load; wrong settings are told before
         )
 
-        run(settings, _announce)
+        everything_stored = run(settings, _announce)
     except ClewError as error:
-        sys.stderr.write(f"clew: {error}\n")
+        sys.stderr.write(f"clew: {' '.join(str(error).split())}\n")
         raise typer.Exit(2) from error
+    if not everything_stored:
+        raise typer.Exit(1)
 
 
 def _announce(addresses: Addresses, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from clew_processor.errors import ConfigError
 from clew_processor.query.settings import QuerySettings
@@ -50,8 +50,8 @@ class BatchLimits(_Section):
 class Limits(_Section):
     """What is refused."""
 
-    request_bytes: int = Field(64 * 1024 * 1024, ge=1024)
-    """Largest request, after decompression (the default OTLP recommends)."""
+    request_bytes: int = Field(64 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
+    """Largest request, after decompression (the default OTLP recommends; the kernel takes 256 MiB at once)."""
     span_bytes: int = Field(16 * 1024 * 1024, ge=1024)
     """Largest single span."""
     waiting_bytes: int = Field(512 * 1024 * 1024, ge=1024)
@@ -157,11 +157,18 @@ def load(flags: Mapping[str, Any], *, config: Path | None = None, environ: Mappi
                 known,
                 where="the environment",
                 shown=name,
+                as_variables=True,
             )
     given = {key: value for key, value in flags.items() if value is not None}
     try:
         environment = Settings(**given).model_dump(exclude_unset=True)
         return Settings(**_merged(from_file, environment))
+    except SettingsError as error:  # a section whose variable is not JSON
+        field = str(error).partition('"')[2].partition('"')[0]
+        name = f"{PREFIX}{field.upper()}"
+        raise ConfigError(
+            f"{name}: {environ.get(name)!r} is wrong: it has settings below it, set each as {name}__KEY"
+        ) from error
     except ValidationError as error:
         raise ConfigError(_explained(error)) from error
 
@@ -201,12 +208,17 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _flatten(value, f"{path}.")
 
 
-def _require_known(key: str, known: set[str], *, where: str, shown: str) -> None:
+def _require_known(key: str, known: set[str], *, where: str, shown: str, as_variables: bool = False) -> None:
     if key in known:
         return
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
-    raise ConfigError(f"unknown setting {shown!r} in {where}: {hint}")
+    spelled = {name: PREFIX + name.replace(".", "__").upper() if as_variables else name for name in known}
+    raise ConfigError(f"unknown setting {shown!r} in {where}: {_hint(key, spelled)}")
+
+
+def _hint(key: str, spelled: Mapping[str, str]) -> str:
+    """The known key that was probably meant, else all of them, as they are spelled there."""
+    near = difflib.get_close_matches(key, spelled, n=1)
+    return f"did you mean {spelled[near[0]]!r}?" if near else f"known: {', '.join(sorted(spelled.values()))}"
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,5 +233,12 @@ def _explained(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
-        lines.append(f"{key}: {problem['input']!r} is wrong: {problem['msg'].removeprefix('Value error, ')}")
+        match problem["type"]:
+            case "extra_forbidden":  # a section given as a whole, in JSON
+                lines.append(f"unknown setting {key!r}: {_hint(key, {name: name for name in _keys()})}")
+            case "model_type":
+                inner = ", ".join(name for name in _keys() if name.startswith(f"{key}."))
+                lines.append(f"{key}: {problem['input']!r} is wrong: it has settings below it ({inner})")
+            case _:
+                lines.append(f"{key}: {problem['input']!r} is wrong: {problem['msg'].removeprefix('Value error, ')}")
     return "; ".join(lines)

@@ -65,10 +65,17 @@ class Groups:
         return self._of_row
 
     def sum(self, values: NDArray[np.integer] | NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Exact sum per group."""
+        """Exact sum per group, of values that are far from overflowing (counts, tokens)."""
         if not self.count:
             return np.zeros(0, np.int64)
         return np.add.reduceat(values[self._order], self._starts, dtype=np.int64)
+
+    def sum_money(self, nano: NDArray[np.int64]) -> NDArray[np.int64] | NDArray[np.object_]:
+        """Exact sum per group, as Python integers where 64 bits might not hold it."""
+        if not self.count or int(np.abs(nano).max()) < 2**63 // len(nano):
+            return self.sum(nano)
+        totals: NDArray[np.object_] = np.add.reduceat(nano.astype(object)[self._order], self._starts)
+        return totals
 
     def min(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """Least value per group."""
@@ -78,10 +85,15 @@ class Groups:
         """Greatest value per group."""
         return np.maximum.reduceat(values[self._order], self._starts) if self.count else values[:0]
 
-    def argmin(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        """A row with the least value per group."""
-        least = self.min(values)
-        hit = np.flatnonzero(values == least[self.of_row])
+    def argmin(self, values: NDArray[np.int64], *ties: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The row with the least value per group; where several have it, the least by `ties`, then the first."""
+        hit = np.flatnonzero(values == self.min(values)[self.of_row])
+        for further in ties:
+            if len(hit) == self.count:
+                break
+            among = np.full(len(values), np.iinfo(np.int64).max)
+            among[hit] = further[hit]
+            hit = hit[further[hit] == self.min(among)[self.of_row[hit]]]
         rows = np.empty(self.count, np.int64)
         rows[self.of_row[hit][::-1]] = hit[::-1]  # the first such row wins
         return rows

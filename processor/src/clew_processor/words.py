@@ -71,6 +71,12 @@ class Words:
         """Per row: is the word not empty?"""
         return self.test(bool)
 
+    @property
+    def ranks(self) -> NDArray[np.int64]:
+        """Per row: the place of its word among all words in order (code points, so ClickHouse's order of bytes too)."""
+        place = {word: i for i, word in enumerate(sorted(set(self.words)))}
+        return np.fromiter(map(place.__getitem__, self.words), np.int64, len(self.words))[self.codes]
+
     def otherwise(self, other: Words) -> Words:
         """This column where it is present, else the other one."""
         if "" not in self.words:

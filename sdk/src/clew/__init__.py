@@ -1,0 +1,32 @@
+"""clew: a flight recorder for AI agents.
+
+`import clew.auto` records every model call of the libraries it knows; the names below add what only the agent knows:
+which agent runs, its tools, its steps, the gates it passes, and what came of the task.
+"""
+
+from clew._agent import agent
+from clew._gate import Gate, gate
+from clew._instrumentations import Instrumentation, instrumentations
+from clew._outcome import outcome
+from clew._setup import flush, init
+from clew._step import Step, step
+from clew._tool import tool
+from clew._version import __version__
+from clew.errors import ClewError, SettingError
+
+__all__ = [
+    "ClewError",
+    "Gate",
+    "Instrumentation",
+    "SettingError",
+    "Step",
+    "__version__",
+    "agent",
+    "flush",
+    "gate",
+    "init",
+    "instrumentations",
+    "outcome",
+    "step",
+    "tool",
+]

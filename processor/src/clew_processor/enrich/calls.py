@@ -3,6 +3,7 @@
 Two instrumentors stacked, or a client library with spans of its own, show the same call as two spans. The response id
 joins them; without one, an inference span directly inside another does. Which copy is own (contract section 5): the one
 with more kinds of tokens, then the lower (trace id, span id), whatever order they came in. When the better copy comes
+later, the earlier one is superseded: what it added is taken away again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import pyarrow as pa
 from clew_processor.normalise.spans import INFERENCE_OPS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, KeysView
+
     from numpy.typing import NDArray
 
     from clew_processor.enrich.contributions import Contributions
@@ -28,28 +31,69 @@ MAX_CALLS = 1_000_000
 
 
 @dataclass(slots=True)
-class _Remembered:
-    """The own calls of one batch; call number `base + i` is row i."""
-
-    base: int
-    arrival_ns: int
-    response_ids: list[int]
-    contributions: Contributions
-    span_ids: list[str]
-    kinds: NDArray[np.int8]
-
-
-@dataclass(slots=True)
 class Superseded:
     """A call that counted until a better copy came.
 
     Attributes:
         contribution: the one row to take away.
         span_id: of the span that is a duplicate now.
+        requested: how many tool calls its answer asked for.
     """
 
     contribution: Contributions
     span_id: str
+    requested: int
+
+
+@dataclass(slots=True)
+class _Remembered:
+    """The model calls of one batch, copies included; call number `base + i` is row i."""
+
+    base: int
+    arrival_ns: int
+    tenants: list[str]
+    traces: list[str]
+    span_ids: list[str]
+    parent_ids: list[str]
+    response_ids: list[int]  # 0 = none
+    kinds: NDArray[np.int8]
+    requested: NDArray[np.int64]
+    contributions: Contributions
+    counts: NDArray[np.int64]  # row of contributions; -1 where a copy counts instead
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One remembered call."""
+
+    batch: _Remembered
+    at: int
+
+    @property
+    def run(self) -> tuple[str, str]:
+        return self.batch.tenants[self.at], self.batch.traces[self.at]
+
+    @property
+    def has_id(self) -> bool:
+        return self.batch.response_ids[self.at] != 0
+
+    @property
+    def key(self) -> tuple[int, str, str]:
+        return -int(self.batch.kinds[self.at]), self.batch.traces[self.at], self.batch.span_ids[self.at]
+
+    def supersede(self) -> list[Superseded]:
+        """Takes it out of what counts; nothing when it does not count anyway."""
+        row = int(self.batch.counts[self.at])
+        if row < 0:
+            return []
+        self.batch.counts[self.at] = -1
+        return [
+            Superseded(
+                contribution=self.batch.contributions.take(np.array([row])),
+                span_id=self.batch.span_ids[self.at],
+                requested=int(self.batch.requested[self.at]),
+            )
+        ]
 
 
 class CallIndex:
@@ -57,74 +101,157 @@ class CallIndex:
 
     def __init__(self, settle_s: float) -> None:
         self._settle_ns = int(settle_s * 1e9)
-        self._own: dict[int, int] = {}  # response id -> call number
         self._batches: deque[_Remembered] = deque()
         self._next = 0
+        # Call numbers by what a copy would know of them.
+        self._own: dict[int, int] = {}  # response id -> the copy that counts
+        self._spans: dict[str, int] = {}  # span id -> call
+        self._answered: dict[str, int] = {}  # parent span id -> its latest child that told tokens
+        self._empty: dict[str, list[int]] = {}  # parent span id -> its children that told none
 
     def duplicates(self, spans: Spans) -> tuple[NDArray[np.bool_], list[Superseded]]:
         """Which rows are copies of a call that counts elsewhere, and which earlier calls this batch supersedes."""
         self._forget(spans.arrival_ns)
         inference = spans.op.isin(INFERENCE_OPS)
-        duplicate = _nested(spans, inference)
-        rows = np.flatnonzero(inference & ~duplicate & (spans.response_id != 0))
+        rows = np.flatnonzero(inference)
         if not len(rows):
-            return duplicate, []
-        ids = spans.response_id[rows]
-        kinds = _kinds(spans)
-        distinct = np.unique(ids)
-        if len(distinct) < len(ids):
-            _worse_copies(spans, rows, ids, kinds, duplicate)
-        superseded: list[Superseded] = []
-        if self._own:
-            for response_id in self._own.keys() & set(distinct.tolist()):
-                here = rows[(ids == response_id) & ~duplicate[rows]][0]
-                earlier, position = self._find(self._own[response_id])
-                if _key(spans, here, kinds) < _remembered_key(earlier, position):
-                    superseded.append(
-                        Superseded(earlier.contributions.take(np.array([position])), earlier.span_ids[position])
-                    )
-                else:
-                    duplicate[here] = True
+            return np.zeros(spans.rows, np.bool_), []
+        duplicate = _nested(spans, inference)
+        superseded = self._nested_in_earlier(spans, rows, duplicate)
+        superseded += self._around_earlier(spans, rows, duplicate)
+        superseded += self._same_response(spans, rows, duplicate)
         return duplicate, superseded
 
     def remember(self, spans: Spans, contributions: Contributions, rows: NDArray[np.integer]) -> None:
-        """Takes note of the own calls of a batch.
+        """Takes note of the model calls of a batch.
 
         Args:
             spans: the batch.
             contributions: the batch's counted rows.
             rows: for each row of `contributions`, its row in `spans`.
         """
-        keep = np.flatnonzero(contributions.inference & (spans.response_id[rows] != 0))
-        if not len(keep):
+        calls = np.flatnonzero(spans.op.isin(INFERENCE_OPS))
+        if not len(calls):
             return
-        span_rows = rows[keep]
-        ids = spans.response_id[span_rows].tolist()
-        self._batches.append(
-            _Remembered(
-                base=self._next,
-                arrival_ns=spans.arrival_ns,
-                response_ids=ids,
-                contributions=contributions.take(keep),
-                span_ids=spans.span_id.take(pa.array(span_rows)).to_pylist(),
-                kinds=_kinds(spans)[span_rows],
-            )
+        contributes = np.full(spans.rows, -1, np.int64)
+        contributes[rows] = np.arange(len(rows))
+        kept = contributes[calls] >= 0
+        batch = _Remembered(
+            base=self._next,
+            arrival_ns=spans.arrival_ns,
+            tenants=spans.tenant.take(calls).tolist(),
+            traces=spans.trace.take(calls).tolist(),
+            span_ids=spans.span_id.take(pa.array(calls)).to_pylist(),
+            parent_ids=spans.parent_span_id.take(pa.array(calls)).to_pylist(),
+            response_ids=spans.response_id[calls].tolist(),
+            kinds=_kinds(spans)[calls],
+            requested=spans.requested_calls[calls],
+            contributions=contributions.take(contributes[calls[kept]]),
+            counts=np.where(kept, np.cumsum(kept) - 1, -1),
         )
-        self._own.update(zip(ids, range(self._next, self._next + len(ids)), strict=True))
-        self._next += len(ids)
+        self._batches.append(batch)
+        numbers = np.arange(self._next, self._next + len(calls))
+        self._next += len(calls)
 
-    def _find(self, number: int) -> tuple[_Remembered, int]:
-        at = bisect_right(self._batches, number, key=lambda batch: batch.base) - 1
-        return self._batches[at], number - self._batches[at].base
+        self._spans.update(zip(batch.span_ids, numbers.tolist(), strict=True))
+        named = kept & (spans.response_id[calls] != 0)
+        self._own.update(zip(spans.response_id[calls[named]].tolist(), numbers[named].tolist(), strict=True))
+        answered = spans.has_usage[calls]
+        self._answered.update(zip(_at(batch.parent_ids, answered), numbers[answered].tolist(), strict=True))
+        for parent_id, number in zip(_at(batch.parent_ids, ~answered), numbers[~answered].tolist(), strict=True):
+            self._empty.setdefault(parent_id, []).append(number)  # failed calls: few
+
+    def _same_response(self, spans: Spans, rows: NDArray[np.integer], duplicate: NDArray[np.bool_]) -> list[Superseded]:
+        rows = rows[~duplicate[rows] & (spans.response_id[rows] != 0)]
+        ids = spans.response_id[rows]
+        kinds = _kinds(spans)
+        distinct = np.unique(ids)
+        if len(distinct) < len(ids):
+            _worse_copies(spans, rows, ids, kinds, duplicate)
+        superseded: list[Superseded] = []
+        known = self._own.keys() & set(distinct.tolist()) if self._own else ()
+        if known:
+            best = np.isin(ids, np.fromiter(known, np.uint64, len(known))) & ~duplicate[rows]
+            for row, response_id in zip(rows[best].tolist(), ids[best].tolist(), strict=True):
+                earlier = self._call(self._own[response_id])
+                if _key(spans, row, kinds) < earlier.key:
+                    superseded += earlier.supersede()
+                else:
+                    duplicate[row] = True
+        return superseded
+
+    def _nested_in_earlier(
+        self, spans: Spans, rows: NDArray[np.integer], duplicate: NDArray[np.bool_]
+    ) -> list[Superseded]:
+        """The rule of `_nested` for rows whose parent came in an earlier batch."""
+        superseded: list[Superseded] = []
+        children = rows[(spans.parent_row[rows] < 0) & ~spans.is_root[rows]]
+        for row, parent_id in _found(spans.parent_span_id, children, self._spans.keys()):
+            parent = self._call(self._spans[parent_id])
+            if _tells_apart(spans, row, parent):
+                continue
+            if spans.has_usage[row]:
+                superseded += parent.supersede()
+            else:
+                duplicate[row] = True
+        return superseded
+
+    def _around_earlier(
+        self, spans: Spans, rows: NDArray[np.integer], duplicate: NDArray[np.bool_]
+    ) -> list[Superseded]:
+        """The rule of `_nested` for rows whose children came in earlier batches."""
+        superseded: list[Superseded] = []
+        for row, span_id in _found(spans.span_id, rows, self._answered.keys()):
+            if not _tells_apart(spans, row, self._call(self._answered[span_id])):
+                duplicate[row] = True
+        for row, span_id in _found(spans.span_id, rows, self._empty.keys()):
+            for number in self._empty[span_id]:
+                child = self._call(number)
+                if not _tells_apart(spans, row, child):
+                    superseded += child.supersede()
+        return superseded
+
+    def _call(self, number: int) -> _Call:
+        batch = self._batches[bisect_right(self._batches, number, key=lambda batch: batch.base) - 1]
+        return _Call(batch, number - batch.base)
 
     def _forget(self, now_ns: int) -> None:
         while self._batches and (
             self._batches[0].arrival_ns < now_ns - self._settle_ns or self._next - self._batches[0].base > MAX_CALLS
         ):
             oldest = self._batches.popleft()
-            for number, response_id in enumerate(oldest.response_ids, oldest.base):
+            for number, (response_id, span_id, parent_id) in enumerate(
+                zip(oldest.response_ids, oldest.span_ids, oldest.parent_ids, strict=True), oldest.base
+            ):
                 if self._own.get(response_id) == number:
                     del self._own[response_id]
+                if self._spans.get(span_id) == number:
+                    del self._spans[span_id]
+                if self._answered.get(parent_id) == number:
+                    del self._answered[parent_id]
+                self._empty.pop(parent_id, None)  # its younger siblings too: they failed within the same call
+
+
+def _at(values: list[str], mask: NDArray[np.bool_]) -> list[str]:
+    return values if mask.all() else [values[i] for i in np.flatnonzero(mask).tolist()]
+
+
+def _found(ids: pa.StringArray, rows: NDArray[np.integer], among: KeysView[str]) -> Iterator[tuple[int, str]]:
+    """The rows whose id is among these, and the id."""
+    if not among or not len(rows):
+        return
+    names = ids.take(pa.array(rows)).to_pylist()
+    if not (hits := among & set(names)):
+        return
+    for row, name in zip(rows.tolist(), names, strict=True):
+        if name in hits:
+            yield row, name
+
+
+def _tells_apart(spans: Spans, row: int, other: _Call) -> bool:
+    """Is a row no copy of the call it is nested with: other runs, or two responses of their own?"""
+    run = spans.tenant.words[spans.tenant.codes[row]], spans.trace.words[spans.trace.codes[row]]
+    return other.run != run or (other.has_id and bool(spans.response_id[row] != 0))
 
 
 def _kinds(spans: Spans) -> NDArray[np.int8]:
@@ -144,11 +271,6 @@ def _kinds(spans: Spans) -> NDArray[np.int8]:
 def _key(spans: Spans, row: int, kinds: NDArray[np.int8]) -> tuple[int, str, str]:
     """Copies sort by this; the least is own."""
     return -int(kinds[row]), spans.trace.words[spans.trace.codes[row]], spans.span_id[int(row)].as_py()
-
-
-def _remembered_key(batch: _Remembered, position: int) -> tuple[int, str, str]:
-    trace = batch.contributions.trace
-    return -int(batch.kinds[position]), trace.words[trace.codes[position]], batch.span_ids[position]
 
 
 def _worse_copies(

@@ -55,7 +55,7 @@ class Enricher:
         return Enriched(
             usage=usage,
             loops=loops,
-            usage_rows=pa.concat_tables(totals) if totals else None,
+            usage_rows=pa.concat_tables(totals).combine_chunks() if totals else None,
             gate_rows=gate_rows(spans),
             loop_rows=loop_rows(loops, version),
         )

@@ -16,6 +16,7 @@ from clew_processor.words import Words
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clew_processor.enrich.calls import Superseded
     from clew_processor.enrich.usage import Usage
     from clew_processor.normalise.spans import Spans
 
@@ -38,6 +39,7 @@ class ToolCalls:
 
     start_ns: NDArray[np.int64]
     span_id: pa.StringArray
+    position: NDArray[np.int64]
     tool: Words
     args: pa.FixedSizeBinaryArray
     failed: NDArray[np.bool_]
@@ -48,16 +50,18 @@ class ToolCalls:
         """Rows start to end as calls."""
         rows = np.arange(start, end)
         span_ids = self.span_id[start:end].to_pylist()
+        positions = self.position[start:end].tolist()
         # Without recorded arguments nobody can tell whether two calls are the same: each is taken as its own.
         args = [
-            hashed if hashed != NO_ARGS else span_id.encode()
-            for hashed, span_id in zip(self.args[start:end].to_pylist(), span_ids, strict=True)
+            hashed if hashed != NO_ARGS else bytes.fromhex(span_id) + position.to_bytes(8, "little")
+            for hashed, span_id, position in zip(self.args[start:end].to_pylist(), span_ids, positions, strict=True)
         ]
         return list(
             map(
                 Call,
                 self.start_ns[start:end].tolist(),
                 span_ids,
+                positions,
                 self.tool.take(rows).tolist(),
                 args,
                 self.failed[start:end].tolist(),
@@ -87,6 +91,7 @@ class RunHistory:
     tools: list[tuple[ToolCalls, int, int]] = field(default_factory=list)
     requested: list[tuple[ToolCalls, int, int]] = field(default_factory=list)
     models: list[tuple[ModelCalls, int, int]] = field(default_factory=list)
+    superseded: dict[str, ModelCall] = field(default_factory=dict)
 
     @property
     def events(self) -> int:
@@ -95,11 +100,28 @@ class RunHistory:
 
     def calls(self) -> list[Call]:
         """The run's tool calls in order of start: its tool spans, else what its models asked for."""
-        return sorted(call for batch, start, end in self.tools or self.requested for call in batch.slice(start, end))
+        if self.tools:
+            return sorted(call for batch, start, end in self.tools for call in batch.slice(start, end))
+        return sorted(
+            call
+            for batch, start, end in self.requested
+            for call in batch.slice(start, end)
+            if call.span_id not in self.superseded
+        )
 
     def model_calls(self) -> list[ModelCall]:
-        """The run's model calls in order of start."""
-        return sorted(call for batch, start, end in self.models for call in batch.slice(start, end))
+        """The run's model calls in order of start; a superseded one stands there again, taken away."""
+        calls = [call for batch, start, end in self.models for call in batch.slice(start, end)]
+        return sorted(calls + list(self.superseded.values()))
+
+    def supersede(self, gone: Superseded) -> None:
+        """Takes back what a call added that is a copy now."""
+        one = gone.contribution
+        self.superseded[gone.span_id] = ModelCall(
+            start_ns=int(one.end_ns[0] - one.duration_ns[0]),
+            tokens=-int(one.input_tokens[0] + one.output_tokens[0]),
+            cost_nano=-int(one.cost_nano[0]),
+        )
 
 
 def by_run(spans: Spans, rows: NDArray[np.integer]) -> tuple[NDArray[np.integer], list[tuple[RunKey, int, int]]]:
@@ -132,6 +154,7 @@ def tool_calls(spans: Spans) -> tuple[ToolCalls, list[tuple[RunKey, int, int]]]:
     return _tool_calls(
         spans,
         rows,
+        np.zeros(len(rows), np.int64),
         spans.tool_name.take(rows),
         spans.args_hash.take(pa.array(rows)),
         spans.status.isin(("error",))[rows],
@@ -142,20 +165,30 @@ def requested_calls(spans: Spans, usage: Usage) -> tuple[ToolCalls, list[tuple[R
     """The tool calls that models asked for in their output messages, by run."""
     column = spans.otlp.column("output_messages.calls")
     asked = column.flatten()
-    rows = np.repeat(np.arange(spans.rows), np.diff(column.offsets.to_numpy()))
+    counts = spans.requested_calls
+    rows = np.repeat(np.arange(spans.rows), counts)
+    position = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     keep = np.flatnonzero(spans.op.isin(INFERENCE_OPS)[rows] & ~usage.duplicate[rows])
     order, slices = by_run(spans, rows[keep])
-    asked, rows = asked.take(pa.array(keep[order])), rows[keep[order]]
+    keep = keep[order]
+    asked, rows = asked.take(pa.array(keep)), rows[keep]
     names = Words.from_arrow(asked.field("name").dictionary_encode())
-    return _tool_calls(spans, rows, names, asked.field("args"), np.zeros(len(rows), np.bool_)), slices
+    failed = np.zeros(len(rows), np.bool_)
+    return _tool_calls(spans, rows, position[keep], names, asked.field("args"), failed), slices
 
 
 def _tool_calls(
-    spans: Spans, rows: NDArray[np.integer], tool: Words, args: pa.FixedSizeBinaryArray, failed: NDArray[np.bool_]
+    spans: Spans,
+    rows: NDArray[np.integer],
+    position: NDArray[np.int64],
+    tool: Words,
+    args: pa.FixedSizeBinaryArray,
+    failed: NDArray[np.bool_],
 ) -> ToolCalls:
     return ToolCalls(
         start_ns=spans.start_ns[rows],
         span_id=spans.span_id.take(pa.array(rows)),
+        position=position,
         tool=tool,
         args=args,
         failed=failed,

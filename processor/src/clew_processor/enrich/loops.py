@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 2_000_000
 """Calls remembered over all runs; beyond it the runs longest untouched are forgotten."""
-MAX_CALLS_PER_RUN = 10_000
-"""A run with more calls than this is judged by its latest; its loops found before stay as they are."""
+MAX_CALLS_PER_RUN = 20_000
+"""A suspicious run with more tool and model calls than this is looked at no further: its loops stay as they are."""
 MAX_FINGERPRINTS = 1_000_000
 """Calls in one generation of the memory of what was called before."""
 
@@ -71,6 +71,7 @@ class LoopChanges:
 class _Run:
     history: RunHistory = field(default_factory=RunHistory)
     suspicious: bool = False
+    closed: bool = False  # too long to be looked at any further
     loops: dict[str, Loop] = field(default_factory=dict)
     retries: int = 0
 
@@ -85,10 +86,13 @@ class LoopFinder:
 
     def find(self, spans: Spans, usage: Usage) -> LoopChanges:
         """Takes note of a batch's calls and says which loops they make or unmake."""
-        touched: set[RunKey] = set()
+        touched: dict[RunKey, _Run] = {}
         models, slices = model_calls(spans, usage)
         for run, start, end in slices:
-            self._touch(run, touched).history.models.append((models, start, end))
+            state = self._touch(run, touched)
+            if not state.closed:
+                state.history.models.append((models, start, end))
+                self._events += end - start
         for calls, slices, requested in (
             (*tool_calls(spans), False),
             (*requested_calls(spans, usage), True),
@@ -97,26 +101,38 @@ class LoopFinder:
             any_suspect = bool(suspect.any())
             for run, start, end in slices:
                 state = self._touch(run, touched)
+                if state.closed:
+                    continue
                 (state.history.requested if requested else state.history.tools).append((calls, start, end))
+                self._events += end - start
                 if any_suspect and not state.suspicious:
                     state.suspicious = bool(suspect[start:end].any())
-            self._events += len(suspect)
-        self._events += len(models.start_ns)
+        for gone in usage.superseded:
+            one = gone.contribution
+            run = (one.tenant.tolist()[0], one.trace.tolist()[0])
+            if run in self._runs:
+                self._touch(run, touched).history.supersede(gone)
         changes = LoopChanges()
-        for run in touched:
-            if (state := self._runs[run]).suspicious:
+        for run, state in touched.items():
+            if state.suspicious and not state.closed:
                 self._judge(run, state, changes)
+                self._close_if_long(state)
+            if state.loops:
+                changes.looping.add(run)
         while self._events > MAX_EVENTS and len(self._runs) > 1:
             self._events -= self._runs.pop(next(iter(self._runs))).history.events
         return changes
 
-    def _touch(self, run: RunKey, touched: set[RunKey]) -> _Run:
-        if run in touched:
-            return self._runs[run]
-        touched.add(run)
-        state = self._runs.pop(run) if run in self._runs else _Run()
-        self._runs[run] = state  # last in order: longest untouched first
-        return state
+    def _touch(self, run: RunKey, touched: dict[RunKey, _Run]) -> _Run:
+        if run not in touched:
+            state = self._runs.pop(run) if run in self._runs else _Run()
+            touched[run] = self._runs[run] = state  # last in order: longest untouched first
+        return touched[run]
+
+    def _close_if_long(self, state: _Run) -> None:
+        if (events := state.history.events) > MAX_CALLS_PER_RUN:
+            self._events -= events
+            state.history, state.closed = RunHistory(), True
 
     def _suspects(self, calls: ToolCalls) -> NDArray[np.bool_]:
         """The calls that may repeat an earlier one of their run, or failed."""
@@ -131,7 +147,7 @@ class LoopFinder:
         return suspect
 
     def _judge(self, run: RunKey, state: _Run, changes: LoopChanges) -> None:
-        calls = state.history.calls()[-MAX_CALLS_PER_RUN:]
+        calls = state.history.calls()
         models = state.history.model_calls()
         change = RunChange()
         retries = count_retries(calls)
@@ -148,9 +164,6 @@ class LoopFinder:
                 change.cost_nano += loop.wasted_nano - (before.wasted_nano if before else 0)
         for span_id in state.loops.keys() - loops.keys():
             gone = state.loops[span_id]
-            if len(calls) == MAX_CALLS_PER_RUN and gone.streak.first < calls[0]:
-                loops[span_id] = gone  # out of sight, not disproved
-                continue
             changes.found.append((run, gone, True))
             change.loops -= 1
             change.tokens -= gone.wasted_tokens
@@ -158,8 +171,6 @@ class LoopFinder:
         state.loops = loops
         if change != RunChange():
             changes.runs[run] = change
-        if loops:
-            changes.looping.add(run)
 
 
 class _Generations:
@@ -218,7 +229,7 @@ def loop_rows(changes: LoopChanges, version: int) -> pa.Table | None:
             "started_at": timestamps(ints([one.first.start_ns for one in streak])),
             "last_seen_at": timestamps(ints([one.last.start_ns for one in streak])),
             "wasted_tokens": pa.array(ints([loop.wasted_tokens for loop in loops])),
-            "wasted_cost_usd": decimals(ints([loop.wasted_nano for loop in loops]), 38),
+            "wasted_cost_usd": decimals(np.array([loop.wasted_nano for loop in loops], object), 38),
             "action": Words.constant("none", len(loops)).to_arrow(),
             "version": pa.array(np.full(len(loops), version, np.uint64)),
             "deleted": pa.array(list(deleted)).cast(pa.uint8()),

@@ -72,7 +72,7 @@ def usage_rows(contributions: Contributions, *, sign: int = 1) -> pa.Table:
     for total in _SUMS:
         name, _, field = total.partition(":")
         columns[name] = pa.array(groups.sum(getattr(contributions, field)) * sign)
-    columns["cost_usd"] = decimals(groups.sum(contributions.cost_nano) * sign, 38)
+    columns["cost_usd"] = decimals(groups.sum_money(contributions.cost_nano) * sign, 38)
     columns["duration_buckets"] = _histograms(groups, contributions.duration_ns, sign)
     return pa.table(columns)
 

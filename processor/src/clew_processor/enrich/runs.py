@@ -14,24 +14,27 @@ from clew_processor.normalise.spans import INFERENCE_OPS
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from clew_processor.enrich.calls import Superseded
+    from clew_processor.enrich.contributions import Contributions
     from clew_processor.enrich.history import RunKey
     from clew_processor.enrich.loops import LoopChanges
     from clew_processor.enrich.usage import Usage
     from clew_processor.normalise.spans import Spans
 
 NEVER = np.iinfo(np.int64).max
+LATE = np.int64(1 << 62)
+"""Set in a time (no span's is that late), it sorts behind every time without it."""
 OUTCOME_STRENGTH = {"user": 4, "evaluator": 3, "system": 2, "agent": 1, "": 1}
 """The latest of the strongest source wins (semconv-genai.md section 11, clew.outcome.source)."""
 
 _SUMS = (
-    "spans", "step_spans", "agent_spans", "model_calls", "calls_without_usage", "tool_calls", "requested_tool_calls", "errors",
-    "retries", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "unpriced_calls",
-    "loops", "loop_tokens", "gates", "gates_denied", "gate_wait_ms",
+    "spans", "step_spans", "agent_spans", "model_calls", "calls_without_usage", "tool_calls", "requested_tool_calls",
+    "errors", "retries", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
+    "unpriced_calls", "loops", "loop_tokens", "gates", "gates_denied", "gate_wait_ms",
 )  # fmt: skip
 """Whole-number columns of run_deltas."""
 _MONEY = ("cost_usd", "loop_cost_usd")
@@ -51,7 +54,7 @@ def run_rows(spans: Spans, usage: Usage, loops: LoopChanges, kept: NDArray[np.bo
     sums += [_superseded(gone) for gone in usage.superseded]
     if sums:
         tables.append(_correction_rows(spans.arrival_ns, sums))
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables).combine_chunks()  # one dictionary a column, or no insert
 
 
 def _own_rows(spans: Spans, usage: Usage, kept: NDArray[np.bool_]) -> pa.Table:
@@ -65,16 +68,15 @@ def _own_rows(spans: Spans, usage: Usage, kept: NDArray[np.bool_]) -> pa.Table:
     errors = spans.status.isin(("error",))[rows] & live
     own = usage.own[rows]
     gate = is_gate(spans)[rows]
-    requested = np.diff(spans.otlp.column("output_messages.calls").offsets.to_numpy())[rows]
 
     ints = {
-        "spans": groups.sum(np.ones(len(rows), np.int64)),
+        "spans": groups.sum(live),
         "step_spans": groups.sum(spans.op.isin(("step",))[rows]),
         "agent_spans": groups.sum(spans.op.isin(("invoke_agent",))[rows]),
         "model_calls": groups.sum(inference),
         "calls_without_usage": groups.sum(inference & ~own & ~errors),
         "tool_calls": groups.sum(spans.op.isin(("execute_tool",))[rows]),
-        "requested_tool_calls": groups.sum(np.where(inference, requested, 0)),
+        "requested_tool_calls": groups.sum(np.where(inference, spans.requested_calls[rows], 0)),
         "errors": groups.sum(errors),
         "input_tokens": groups.sum(np.where(own, spans.input_tokens[rows], 0)),
         "output_tokens": groups.sum(np.where(own, spans.output_tokens[rows], 0)),
@@ -86,7 +88,7 @@ def _own_rows(spans: Spans, usage: Usage, kept: NDArray[np.bool_]) -> pa.Table:
         "gates_denied": groups.sum(is_denied(spans)[rows]),
         "gate_wait_ms": groups.sum(np.where(gate, spans.gate_wait_ms[rows], 0)),
     }
-    money = {"cost_usd": groups.sum(usage.cost_nano[rows])}
+    money = {"cost_usd": groups.sum_money(usage.cost_nano[rows])}
     return _table(
         spans.arrival_ns,
         tenant=spans.tenant.take(first).to_arrow(),
@@ -107,15 +109,17 @@ def _own_rows(spans: Spans, usage: Usage, kept: NDArray[np.bool_]) -> pa.Table:
 def _root(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.StructArray:
     """The root span, else the earliest: (not_root, start, service, status)."""
     not_root = ~spans.is_root[rows]
-    best = rows[groups.argmin(np.where(not_root, spans.start_ns[rows] | np.int64(1 << 62), spans.start_ns[rows]))]
-    status = spans.status.take(best).map(lambda word: "ok" if word == "unset" else word)
+    order = np.where(not_root, spans.start_ns[rows] | LATE, spans.start_ns[rows])
+    service, status = spans.service.take(rows), _final(spans.status.take(rows))
+    chosen = groups.argmin(order, service.ranks, status.ranks)
+    best = rows[chosen]
     return structs(
         ["not_root", "start_ns", "service_name", "status"],
         [
             (~spans.is_root[best]).astype(np.uint8),
             spans.start_ns[best],
-            pa.array(spans.service.take(best).tolist()),
-            pa.array(status.tolist()),
+            pa.array(service.take(chosen).tolist(), pa.utf8()),
+            pa.array(status.take(chosen).tolist(), pa.utf8()),
         ],
     )
 
@@ -127,50 +131,48 @@ def _agent(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.Struct
     """
     invoked = spans.op.isin(("invoke_agent",))[rows]
     named = spans.agent_name.present[rows]
-    late = np.int64(1 << 62)
-    order = np.where(invoked, spans.start_ns[rows], np.where(named, spans.start_ns[rows] | late, NEVER))
-    best = groups.argmin(order)
-    row = rows[best]
-    status = spans.status.take(row).map(lambda word: "ok" if word == "unset" else word)
-    ended = invoked[best]
+    order = np.where(invoked, spans.start_ns[rows], np.where(named, spans.start_ns[rows] | LATE, NEVER))
+    name, version = spans.agent_name.take(rows), spans.agent_version.take(rows)
+    status = _final(spans.status.take(rows)).overlaid(Words.constant("", len(rows)), ~invoked)
+    best = groups.argmin(order, name.ranks, version.ranks, status.ranks)
     return structs(
         ["start_ns", "name", "version", "status"],
         [
             order[best],
-            pa.array(spans.agent_name.take(row).tolist()),
-            pa.array(spans.agent_version.take(row).tolist()),
-            pa.array([word if done else "" for word, done in zip(status.tolist(), ended.tolist(), strict=True)]),
+            pa.array(name.take(best).tolist(), pa.utf8()),
+            pa.array(version.take(best).tolist(), pa.utf8()),
+            pa.array(status.take(best).tolist(), pa.utf8()),
         ],
     )
+
+
+def _final(status: Words) -> Words:
+    """A span that ended without a word ended well."""
+    return status.map(lambda word: "ok" if word == "unset" else word)
 
 
 def _outcome(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.StructArray:
     """The outcome that wins: (strength, time, status, score); score -1 where none was given."""
     names = ["strength", "time_ns", "status", "score"]
     said = np.flatnonzero(spans.outcome_status.present[rows])
-    strength = np.zeros(groups.count, np.uint8)
-    time = np.zeros(groups.count, np.int64)
-    status = [""] * groups.count
-    score = np.full(groups.count, -1.0)
+    best: list[tuple[int, int, str, float]] = [(0, 0, "", -1.0)] * groups.count
     for at in said.tolist():  # outcomes are few: about one a run
         row, group = rows[at], groups.of_row[at]
         rank = OUTCOME_STRENGTH.get(spans.outcome_source.words[spans.outcome_source.codes[row]], 1)
-        end = int(spans.end_ns[row])
-        if (rank, end) > (strength[group], time[group]):
-            given = spans.outcome_score[row]
-            strength[group], time[group] = rank, end
-            status[group] = spans.outcome_status.words[spans.outcome_status.codes[row]]
-            score[group] = min(max(given, 0.0), 1.0) if np.isfinite(given) else -1.0
-    return structs(names, [strength, time, pa.array(status), score])
+        given = float(spans.outcome_score[row])
+        score = min(max(given, 0.0), 1.0) if np.isfinite(given) else -1.0
+        status = spans.outcome_status.words[spans.outcome_status.codes[row]]
+        best[group] = max(best[group], (rank, int(spans.end_ns[row]), status, score))
+    types = (pa.uint8(), pa.int64(), pa.utf8(), pa.float64())
+    columns = zip(*best, strict=True) if best else ((),) * len(types)
+    return structs(names, [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)])
 
 
 def _any_word(words: Words, rows: NDArray[np.integer], groups: Groups) -> pa.Array:
-    """One present word per group, the one of its earliest such row; empty where there is none."""
-    present = words.present[rows]
-    if not present.any():
+    """One present word per group, the greatest; empty where there is none."""
+    if not words.present[rows].any():
         return Words.constant("", groups.count).to_arrow()
-    best = groups.argmin(np.where(present, 0, 1).astype(np.int64))
-    return words.take(rows[best]).to_arrow()
+    return words.take(rows[groups.argmin(-words.ranks[rows])]).to_arrow()
 
 
 def _loop_change(key: RunKey, spans: Spans, change: Any) -> tuple[RunKey, int, dict[str, int]]:
@@ -193,7 +195,10 @@ def _superseded(gone: Superseded) -> tuple[RunKey, int, dict[str, int]]:
         key,
         int(one.end_ns[0]),
         {
+            "spans": -1,
             "model_calls": -1,
+            "calls_without_usage": -int(not one.error[0] and not _tokens(one)),
+            "requested_tool_calls": -gone.requested,
             "errors": -int(one.error[0]),
             "input_tokens": -int(one.input_tokens[0]),
             "output_tokens": -int(one.output_tokens[0]),
@@ -203,6 +208,16 @@ def _superseded(gone: Superseded) -> tuple[RunKey, int, dict[str, int]]:
             "unpriced_calls": -int(one.unpriced[0]),
             "cost_usd": -int(one.cost_nano[0]),
         },
+    )
+
+
+def _tokens(one: Contributions) -> int:
+    return int(
+        one.input_tokens[0]
+        + one.output_tokens[0]
+        + one.cache_read_tokens[0]
+        + one.cache_write_tokens[0]
+        + one.reasoning_tokens[0]
     )
 
 
@@ -235,7 +250,7 @@ def _correction_rows(arrival_ns: int, sums: Sequence[tuple[RunKey, int, dict[str
         ended=np.zeros(count, np.int64),
         sampled=np.zeros(count, np.bool_),
         ints={name: column(name) for name in _SUMS},
-        money={name: column(name) for name in _MONEY},
+        money={name: np.array([values.get(name, 0) for _, _, values in sums], object) for name in _MONEY},
     )
 
 
@@ -253,7 +268,7 @@ def _table(
     ended: NDArray[np.int64],
     sampled: NDArray[np.bool_],
     ints: dict[str, NDArray[np.int64]],
-    money: dict[str, NDArray[np.int64]],
+    money: Mapping[str, NDArray[np.int64] | NDArray[np.object_]],
 ) -> pa.Table:
     count = len(started)
     zeros = np.zeros(count, np.int64)

@@ -17,6 +17,7 @@ class Call(NamedTuple):
 
     start_ns: int
     span_id: str
+    position: int  # among the calls of one answer; 0 for a tool span
     tool: str
     args: bytes  # canonical hash of the arguments, 16 bytes little-endian
     failed: bool

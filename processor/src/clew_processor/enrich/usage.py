@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NS_PER_DAY = 86_400 * 10**9
 COST_SOURCES = frozenset({"provider", "sdk", "gateway", "computed", "estimated"})
 MAX_REPORTED_USD = 9e8
-"""A reported cost beyond it does not fit Decimal(18, 9) and is not believed."""
+"""A reported cost beyond it does not fit Decimal(18, 9) and is not believed; nor is one below zero."""
 
 
 @dataclass(slots=True)
@@ -64,15 +64,16 @@ class UsageAccountant:
         may_own = spans.op.isin(USAGE_OPS) & ~duplicate
         own = may_own & spans.has_usage
         rollup = spans.has_usage & ~may_own & ~duplicate
+        told = spans.reported_cost_usd
+        reported = may_own & (told >= 0) & (told < MAX_REPORTED_USD)
         scope = Words.choose(
             ["", "own", "rollup", "duplicate"],
-            np.where(own, 1, np.where(rollup, 2, np.where(duplicate, 3, 0))),
+            np.where(own | reported, 1, np.where(rollup, 2, np.where(duplicate, 3, 0))),
         )
 
         model = spans.response_model.otherwise(spans.request_model)
         cost_nano, computed = self._cost(spans, own, model)
-        reported = may_own & np.isfinite(spans.reported_cost_usd) & (np.abs(spans.reported_cost_usd) < MAX_REPORTED_USD)
-        cost_nano[reported] = np.rint(spans.reported_cost_usd[reported] * 1e9).astype(np.int64)
+        cost_nano[reported] = np.rint(told[reported] * 1e9).astype(np.int64)
         failed = spans.status.isin(("error", "cancelled", "interrupted"))
         unpriced = (own & ~computed & ~reported) | (may_own & ~spans.has_usage & ~failed & ~reported)
         source = Words.choose(
@@ -115,6 +116,8 @@ class UsageAccountant:
                 output_tokens=spans.output_tokens[rows],
                 cache_read=spans.cache_read_tokens[rows],
                 cache_write=spans.cache_write_tokens[rows],
+                second=(spans.start_ns[rows] % NS_PER_DAY // 10**9).astype(np.int32),
+                reasoning=spans.reasoning_tokens[rows],
             )
         return cost, priced
 

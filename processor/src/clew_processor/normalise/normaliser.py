@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from clew_processor.decode.decoder import DecodedBatch
 
 STATUSES = frozenset({"ok", "error", "interrupted", "cancelled"})
-MAX_COUNT = 2**53
-"""No token count or waiting time is this large; a larger one is nonsense and counts as this (exact in a float64)."""
+MAX_COUNT = 2**36
+"""No token count or waiting time (ms: two years) is this large; a larger one is nonsense and counts as this, so that
+sums over any batch or run fit in 64 bits."""
 MAX_DEPTH = 64
 """Ancestors followed when an agent's name is looked for."""
 

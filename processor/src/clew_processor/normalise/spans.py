@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -96,3 +97,9 @@ class Spans:
     def end_ns(self) -> NDArray[np.int64]:
         """End of each span, Unix ns."""
         return self.start_ns + self.duration_ns
+
+    @property
+    def requested_calls(self) -> NDArray[np.int64]:
+        """How many tool calls each span's output messages ask for."""
+        offsets: NDArray[np.int32] = self.otlp.column("output_messages.calls").offsets.to_numpy()
+        return np.diff(offsets).astype(np.int64)

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from clew_processor.query.request import QueryRequest
     from clew_processor.query.settings import QuerySettings
 
-#: Formats whose pieces, as the engine streams the blocks of a SELECT, are together the whole. The others have a head or
-#: a foot that would come with every piece.
-_STREAMED = frozenset({"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow", "JSONCompactEachRow"})
+#: Formats whose pieces, as the engine streams the blocks of a SELECT, are together the whole; others have a head or
+#: a foot that would come with every piece. The engine leaves totals and extremes out when it streams; the binary ones
+#: have none.
+_STREAMED_BINARY = frozenset({"Native", "RowBinary"})
+_STREAMED_TEXT = frozenset({"TabSeparated", "TSV", "CSV", "JSONEachRow", "JSONCompactEachRow"})
 
 #: Output formats that need a schema file or a service, or are a protocol of their own.
 _REFUSED_FORMATS = frozenset(
@@ -81,6 +83,8 @@ class Run:
         self._engine = engine
         self._request = request
         self._connection: Any = None
+        self._max_bytes = 0
+        self._bytes = 0
         self.pieces: Iterator[bytes] = iter(())
         self.tag = uuid.uuid4().hex
         self.cancelled = False
@@ -104,7 +108,8 @@ class Run:
         filters = settings.row_filters(request.settings)
         sql = _honest_settings_probe(request.sql, facts)
         selects = self._pass_gate(facts.gate, sql, filters).startswith("Select")
-        streamed = selects and self.format in _STREAMED and not _has_totals(request)
+        text = self.format in _STREAMED_TEXT and not _has_totals(request)
+        streamed = selects and (text or self.format in _STREAMED_BINARY)
         self._connection = self._engine.connect()
         self._prepare(filters, streamed=streamed)
         if self.cancelled:
@@ -133,6 +138,7 @@ class Run:
     def _prepare(self, filters: dict[str, str], *, streamed: bool) -> None:
         chosen = settings.engine_settings(self._engine.limits, self._request.settings, buffered=not streamed)
         try:
+            self._max_bytes = int(chosen["max_result_bytes"])
             self._set(self._connection, _FIXED | chosen | {"log_comment": self.tag})
             if filters:
                 pairs = ", ".join(f"{lexer.quote(table)}: {lexer.quote(text)}" for table, text in filters.items())
@@ -163,6 +169,11 @@ class Run:
         self.read_rows += piece.storage_rows_read()
         self.read_bytes += piece.storage_bytes_read()
         data: bytes = piece.bytes()
+        self._bytes += len(data)
+        # The engine has the same limit, but a column of constants counts there as one value.
+        if self._max_bytes and self._bytes > self._max_bytes:
+            limit = f"Limit for result exceeded, max bytes: {self._max_bytes}"
+            raise QueryFailure(396, "TOO_MANY_ROWS_OR_BYTES", limit)
         return data
 
     def _no_rows(self, sql: str, parameters: dict[str, str]) -> bytes:
@@ -246,7 +257,7 @@ def _proper_format(facts: Facts, asked: str) -> str:
 
 
 def _has_totals(request: QueryRequest) -> bool:
-    """Whether rows may come after the result proper: the engine leaves them out when it streams."""
+    """Whether rows may come after the result proper."""
     return "extremes" in request.settings or any(token.is_word("TOTALS") for token in lexer.tokens(request.sql))
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from clew_processor.query import lexer
@@ -124,7 +125,11 @@ class Gate:
         """
         if len(sql.encode()) > self.max_query_bytes:
             raise QueryFailure(223, "QUERY_IS_TOO_LARGE", f"Query is longer than {self.max_query_bytes} bytes")
-        if named := lexer.identifier_parameters(lexer.tokens(sql)):
+        lexemes = lexer.tokens(sql)
+        # The engine looks for `Python(name)` before it parses, and imports packages to do so: that takes seconds.
+        if any(token.is_word("PYTHON") and after.text == "(" for token, after in pairwise(lexemes)):
+            raise access_denied("Table function python is not allowed here")
+        if named := lexer.identifier_parameters(lexemes):
             raise access_denied(
                 f"Parameter {{{named[0]}:Identifier}} is not allowed: name columns and tables in the query"
             )

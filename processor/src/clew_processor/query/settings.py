@@ -25,6 +25,7 @@ _BOUNDED = {
     "max_rows_to_read": "max_rows_to_read",
     "max_bytes_to_read": "max_bytes_to_read",
     "max_threads": "max_threads",
+    "max_ast_elements": "max_ast_elements",
 }
 
 #: Settings that only shape the answer. ``output_format_schema`` names a file to write and is left out.
@@ -68,7 +69,7 @@ class QuerySettings(BaseModel):
         max_result_rows: rows of one result.
         max_result_bytes: bytes of one result, uncompressed, where the format can be streamed.
         max_buffered_bytes: bytes of one result in a format that has to be whole before it is sent (JSON, Parquet...).
-        max_memory_bytes: memory of one query.
+        max_memory_bytes: memory of one query; such a whole result is part of it.
         max_rows_to_read: rows one query may read from tables.
         max_bytes_to_read: bytes one query may read from tables.
         max_threads: threads of the engine for one query; by default half of the cores, so that writing goes on.
@@ -116,7 +117,7 @@ def engine_settings(limits: QuerySettings, asked: Mapping[str, str], *, buffered
     Raises:
         QueryFailure: a setting that may not be changed (164), or a value that is no number where one is needed (36).
     """
-    chosen = {"max_ast_elements": str(limits.max_ast_elements)}
+    chosen = {}
     for name, value in asked.items():
         if name == "readonly" and value in ("1", "2"):
             continue  # data sources ask for it; what holds here is stricter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 import zlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import lz4.block  # type: ignore[import-untyped]
 import lz4.frame  # type: ignore[import-untyped]
@@ -130,6 +130,14 @@ ENCODERS: dict[str, Callable[[], Encoder]] = {
 }
 
 
+_DECODERS: dict[str, Callable[[], Any]] = {
+    "gzip": lambda: zlib.decompressobj(31),
+    "deflate": lambda: zlib.decompressobj(15),
+    "zstd": zstd.ZstdDecompressor,
+    "lz4": lz4.frame.LZ4FrameDecompressor,
+}
+
+
 def chosen_encoding(accepted: str) -> str | None:
     """The content coding for an Accept-Encoding header, or None for bytes as they are."""
     offers = {}
@@ -153,22 +161,19 @@ def decoded(body: bytes, encoding: str, limit: int) -> bytes:
     Raises:
         ValueError: the coding is not known, or the bytes are not of that coding.
     """
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return body
+    if name not in _DECODERS:
+        raise ValueError(f"Content-Encoding {encoding!r} is not known; {', '.join(_DECODERS)} are")
+    decoder = _DECODERS[name]()
     try:
-        match encoding.strip().lower():
-            case "" | "identity":
-                return body
-            case "gzip":
-                return zlib.decompressobj(31).decompress(body, limit + 1)
-            case "deflate":
-                return zlib.decompressobj(15).decompress(body, limit + 1)
-            case "zstd":
-                return zstd.ZstdDecompressor().decompress(body, limit + 1)
-            case "lz4":
-                unpacked: bytes = lz4.frame.LZ4FrameDecompressor().decompress(body, limit + 1)
-                return unpacked
-    except (zlib.error, zstd.ZstdError, RuntimeError, EOFError) as error:
-        raise ValueError(f"the body is not {encoding}: {error}") from None
-    raise ValueError(f"Content-Encoding {encoding!r} is not known; gzip, deflate, zstd and lz4 are")
+        unpacked: bytes = decoder.decompress(body, limit + 1)
+    except (zlib.error, zstd.ZstdError, RuntimeError) as error:
+        raise ValueError(f"the body is not {name}: {error}") from None
+    if len(unpacked) <= limit and not decoder.eof:
+        raise ValueError(f"the body is not {name}: its end is missing")
+    return unpacked
 
 
 def empty_block(columns: Iterable[tuple[str, str]]) -> bytes:

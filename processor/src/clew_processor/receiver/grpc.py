@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from clew_processor.control.health import Stage
 from clew_processor.errors import RefusalKind, Refused, StartError
+from clew_processor.receiver.listen import listening
 from clew_processor.spool.request import Receipt, Request
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 TRACE_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 RETRY_AFTER_S = 1
 """The stock Python exporter gives up after about 8 s in all, and at once when asked to wait longer than it has left."""
+MAX_TEXT = 300
+"""Characters of an error's text. It is sent up to three times, percent-encoded and in base64, and a client that gets
+more than 8 KiB of trailers makes RESOURCE_EXHAUSTED of them, which is not tried again."""
 CODES = {
     RefusalKind.MALFORMED: grpc.StatusCode.INVALID_ARGUMENT,
     RefusalKind.TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -33,53 +37,65 @@ OTHER_SIGNALS = {
     "opentelemetry.proto.collector.logs.v1.LogsService": "logs",
     "opentelemetry.proto.collector.metrics.v1.MetricsService": "metrics",
 }
+"""Service -> signal that is not taken."""
 
 
 class GrpcReceiver:
     """Serves TraceService/Export and gRPC health checking on one port."""
 
-    def __init__(
-        self,
-        intake: Intake,
-        *,
-        address: str,
-        tenant: str,
-        max_request_bytes: int,
-        health_state: Health,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, *, tenant: str, max_request_bytes: int, health_state: Health, metrics: Metrics) -> None:
         """Binds nothing yet.
 
         Args:
-            intake: where requests go.
-            address: HOST:PORT; port 0 takes a free one.
             tenant: whose spans these are.
             max_request_bytes: larger requests are refused, after decompression.
             health_state: what health checks answer.
             metrics: counts requests.
         """
-        self._intake = intake
-        self._address = address
         self._tenant = tenant
         self._metrics = metrics
         self._health_state = health_state
         self._max_request_bytes = max_request_bytes
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
+        self._intake: Intake | None = None
 
-    async def start(self) -> str:
-        """Serves. Returns the address it is bound to.
+    def bind(self, address: str) -> str:
+        """Takes the address; connections wait until `start`. Call it from the event loop that will serve.
+
+        Args:
+            address: HOST:PORT; port 0 takes a free one.
+
+        Returns:
+            The address it is bound to.
 
         Raises:
             StartError: the port is taken or the address is not one.
         """
-        # Made here, not before: a grpc.aio server belongs to the running event loop.
+        listening(address, "grpc").close()  # says why it cannot be had; grpc would only write that to its log
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", self._max_request_bytes),
                 ("grpc.so_reuseport", 0),  # or two processors would share the port unnoticed
             ]
         )
+        host = address.rpartition(":")[0]
+        try:
+            bound = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise StartError(
+                f"grpc: cannot listen on {address}: it was taken just now; choose another with --grpc HOST:PORT"
+            ) from error
+        return f"{host}:{bound}"
+
+    async def start(self, intake: Intake) -> None:
+        """Serves.
+
+        Args:
+            intake: where requests go.
+        """
+        assert self._server is not None
+        self._intake = intake
         self._server.add_generic_rpc_handlers(
             (
                 grpc.method_handlers_generic_handler(
@@ -94,21 +110,7 @@ class GrpcReceiver:
             )
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        host, _, port = self._address.rpartition(":")
-        try:
-            bound = self._server.add_insecure_port(self._address)
-        except RuntimeError as error:
-            bound = 0
-            reason = f": {error}"
-        else:
-            reason = ""
-        if not bound:
-            raise StartError(
-                f"grpc: cannot listen on {self._address}, port {port} is taken or the address is not this machine's{reason}; "
-                "choose another with --grpc HOST:PORT"
-            )
         await self._server.start()
-        return f"{host}:{bound}"
 
     async def show(self, stage: Stage) -> None:
         """Tells health checks where the processor is."""
@@ -123,13 +125,15 @@ class GrpcReceiver:
             await self._server.stop(grace_s)
 
     async def _export(self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        assert self._intake is not None
         try:
             receipt = await self._intake.submit(Request(body, self._tenant, time.time_ns()))
         except Refused as refused:
             code = CODES[refused.kind]
             self._metrics.count_request("grpc", code.name)
-            context.set_trailing_metadata(_details(code, str(refused)))
-            await context.abort(code, str(refused))
+            text = clipped(str(refused))
+            context.set_trailing_metadata(_details(code, text))
+            await context.abort(code, text)
         self._metrics.count_request("grpc", "OK")
         return response(receipt)
 
@@ -142,6 +146,11 @@ def response(receipt: Receipt) -> bytes:
     message.partial_success.rejected_spans = receipt.rejected
     message.partial_success.error_message = receipt.message
     return message.SerializeToString()
+
+
+def clipped(text: str) -> str:
+    """The text, cut to a length that goes into trailers whatever the store or a sender wrote into it."""
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
 
 
 def status_message(code: grpc.StatusCode, text: str) -> Status:
@@ -167,12 +176,14 @@ def _details(code: grpc.StatusCode, text: str) -> tuple[tuple[str, bytes], ...]:
     return tuple(trailers)
 
 
+def not_taken(signal: str) -> str:
+    """What the sender of another signal is told."""
+    return f"{signal} are not taken yet, only traces: set OTEL_{signal.upper()}_EXPORTER=none"
+
+
 def _refuse_signal(signal: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - grpc's handler type has no name
     async def refuse(_body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-        await context.abort(
-            grpc.StatusCode.UNIMPLEMENTED,
-            f"{signal} are not taken yet, only traces: set OTEL_{signal.upper()}_EXPORTER=none",
-        )
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, not_taken(signal))
         return b""
 
     return refuse

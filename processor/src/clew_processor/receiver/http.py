@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import zlib
 from typing import TYPE_CHECKING
@@ -14,10 +15,19 @@ from starlette.routing import Route
 
 from clew_processor.control.metrics import CONTENT_TYPE
 from clew_processor.errors import RefusalKind, Refused
-from clew_processor.receiver.grpc import RETRY_AFTER_S, response, status_message
+from clew_processor.receiver.grpc import (
+    OTHER_SIGNALS,
+    RETRY_AFTER_S,
+    clipped,
+    not_taken,
+    response,
+    status_message,
+)
 from clew_processor.spool.request import Request as SpoolRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from starlette.requests import Request
 
     from clew_processor.control.health import Health
@@ -61,9 +71,16 @@ def http_app(intake: Intake, *, tenant: str, max_request_bytes: int, health: Hea
             http, code = CODES[refused.kind]
             metrics.count_request("http", str(http))
             headers = {"Retry-After": str(RETRY_AFTER_S)} if http == 503 else {}
-            return Response(status_message(code, str(refused)).SerializeToString(), http, headers, PROTOBUF)
+            return Response(status_message(code, clipped(str(refused))).SerializeToString(), http, headers, PROTOBUF)
         metrics.count_request("http", "200")
         return Response(response(receipt), 200, media_type=PROTOBUF)
+
+    def refuse(signal: str) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(_request: Request) -> Response:
+            text = not_taken(signal)
+            return Response(status_message(grpc.StatusCode.NOT_FOUND, text).SerializeToString(), 404, None, PROTOBUF)
+
+        return answer
 
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse(f"{health.stage.value}\n")
@@ -77,6 +94,7 @@ def http_app(intake: Intake, *, tenant: str, max_request_bytes: int, health: Hea
     return Starlette(
         routes=[
             Route("/v1/traces", traces, methods=["POST"]),
+            *(Route(f"/v1/{signal}", refuse(signal), methods=["POST"]) for signal in OTHER_SIGNALS.values()),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", exposition),
@@ -100,17 +118,23 @@ async def _body(request: Request, limit: int) -> bytes:
         return bytes(received)
     if encoding != "gzip":
         raise Refused(RefusalKind.MALFORMED, f"content encoding {encoding!r} is not taken; expected gzip or none")
-    return _gunzip(bytes(received), limit)
+    return await asyncio.to_thread(_gunzip, bytes(received), limit)  # a bomb must not stop the others
 
 
 def _gunzip(data: bytes, limit: int) -> bytes:
-    inflater = zlib.decompressobj(wbits=31)  # 31: gzip framing only
-    try:
-        body = inflater.decompress(data, limit + 1)
-    except zlib.error as error:
-        raise Refused(RefusalKind.MALFORMED, f"bad gzip: {error}") from error
-    if len(body) > limit:
-        raise Refused(RefusalKind.TOO_LARGE, f"the request inflates to more than {limit} bytes: send smaller batches")
-    if not inflater.eof:
-        raise Refused(RefusalKind.MALFORMED, "bad gzip: it ends too early")
-    return body
+    """The data of all gzip members, one after the other."""
+    body = bytearray()
+    while True:
+        inflater = zlib.decompressobj(wbits=31)  # 31: gzip framing only
+        try:
+            body += inflater.decompress(data, limit + 1 - len(body))
+        except zlib.error as error:
+            raise Refused(RefusalKind.MALFORMED, f"bad gzip: {error}") from error
+        if len(body) > limit:
+            raise Refused(
+                RefusalKind.TOO_LARGE, f"the request inflates to more than {limit} bytes: send smaller batches"
+            )
+        if not inflater.eof:
+            raise Refused(RefusalKind.MALFORMED, "bad gzip: it ends too early")
+        if not (data := inflater.unused_data):
+            return bytes(body)

@@ -58,8 +58,10 @@ class Sampler:
     def sample(self, spans: Spans, loops: LoopChanges) -> Sample:
         """The verdict for a batch: what is known of its runs by now."""
         incoming, rv = _tracestates(spans)
+        randomness = _randomness(spans, rv)
+        incoming = np.where(randomness >= incoming, incoming, 0)  # else it cannot have been sampled by it, yet is here
         threshold = np.maximum(incoming, self._threshold)
-        by_chance = _randomness(spans, rv) >= threshold
+        by_chance = randomness >= threshold
         reason = self._reasons(spans, loops)
         certain = reason < len(REASONS)
         return Sample(

@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 
 Outcome = Receipt | Refused
 
+MAX_BATCH_BYTES = 64 * 1024 * 1024
+"""A batch is closed at this many bytes of requests too: the kernel takes 256 MiB at once, and memory is bounded."""
+SHUTTING_DOWN = "the processor is shutting down: send it again to its successor"
+
 
 @dataclass(frozen=True, slots=True)
 class IntakeLimits:
@@ -42,7 +46,7 @@ class IntakeLimits:
     max_waiting_bytes: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     request: Request
     spans: int
@@ -71,6 +75,7 @@ class Intake:
         self._limits = limits
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
+        self._in_hand: list[_Waiting] = []
         self._waiting_bytes = 0
         self._waiting_spans = 0
         self._closing = False
@@ -93,7 +98,7 @@ class Intake:
         waiting = _Waiting(request, spans, self._clock(), asyncio.get_running_loop().create_future())
         with self._changed:
             if self._closing:
-                raise Refused(RefusalKind.UNAVAILABLE, "the processor is shutting down: send it again to its successor")
+                raise Refused(RefusalKind.UNAVAILABLE, SHUTTING_DOWN)
             if self._waiting_bytes + len(request.body) > self._limits.max_waiting_bytes and self._waiting:
                 raise Refused(
                     RefusalKind.UNAVAILABLE,
@@ -101,11 +106,14 @@ class Intake:
                     f"{self._limits.max_waiting_bytes}: send it again shortly",
                 )
             self._waiting.append(waiting)
-            self._waiting_bytes += len(request.body)
-            self._waiting_spans += spans
+            self._count(waiting, 1)
             if len(self._waiting) == 1 or self._waiting_spans >= self._limits.max_batch_spans:
                 self._changed.notify()
-        outcome = await waiting.answer
+        try:
+            outcome = await waiting.answer
+        except asyncio.CancelledError:  # the sender is gone and will send it again: storing it would store it twice
+            self._forget(waiting)
+            raise
         if isinstance(outcome, Refused):
             raise outcome
         return outcome
@@ -116,23 +124,35 @@ class Intake:
         return self._waiting_bytes
 
     async def drain(self, deadline_s: float) -> bool:
-        """Refuses what comes, stores what waits. True when all of it was stored before the deadline."""
+        """Refuses what comes, stores what waits; at the deadline refuses what is left.
+
+        Returns:
+            Whether nothing was left.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join, deadline_s)
-        return not self._thread.is_alive()
+        if not self._thread.is_alive():
+            return True
+        left = [*self._in_hand, *self._take_all()]
+        _answer(left, [Refused(RefusalKind.UNAVAILABLE, SHUTTING_DOWN)] * len(left))
+        return False
 
     def _run(self) -> None:
         while batch := self._next_batch():
+            self._in_hand = batch
             try:
                 outcomes = self._process([waiting.request for waiting in batch])
             except ClewError as error:
+                # The others have waited while the store was tried, and senders' patience is short: they are told too.
+                batch = [*batch, *self._take_all()]
                 outcomes = [Refused(RefusalKind.UNAVAILABLE, str(error))] * len(batch)
             except Exception as error:
                 # A bug of ours: the sender keeps its data and tries again (INTERNAL would make it drop them).
                 log.exception("a batch of %d requests failed", len(batch))
                 outcomes = [Refused(RefusalKind.UNAVAILABLE, f"internal error: {error!r}")] * len(batch)
+            self._in_hand = []
             assert self._loop is not None
             self._loop.call_soon_threadsafe(_answer, batch, outcomes)
 
@@ -140,26 +160,52 @@ class Intake:
         """The next batch in order of arrival; empty when drained."""
         limits = self._limits
         with self._changed:
-            while not self._waiting:
-                if self._closing:
-                    return []
-                self._changed.wait()
-            close_at = self._waiting[0].since + limits.max_batch_wait_s
-            while (
-                self._waiting_spans < limits.max_batch_spans
-                and not self._closing
-                and (left := close_at - self._clock()) > 0
-            ):
-                self._changed.wait(left)
-            batch: list[_Waiting] = []
-            spans = 0
-            while self._waiting and (not batch or spans + self._waiting[0].spans <= limits.max_batch_spans):
-                waiting = self._waiting.popleft()
-                batch.append(waiting)
-                spans += waiting.spans
-                self._waiting_bytes -= len(waiting.request.body)
-                self._waiting_spans -= waiting.spans
-            return batch
+            while True:
+                while not self._waiting:
+                    if self._closing:
+                        return []
+                    self._changed.wait()
+                close_at = self._waiting[0].since + limits.max_batch_wait_s
+                while (
+                    self._waiting_spans < limits.max_batch_spans
+                    and not self._closing
+                    and (left := close_at - self._clock()) > 0
+                ):
+                    self._changed.wait(left)
+                if batch := self._cut():  # nothing, when all who waited have gone
+                    return batch
+
+    def _cut(self) -> list[_Waiting]:
+        """Takes one batch out of what waits; a request larger than the limits is one of its own."""
+        batch: list[_Waiting] = []
+        spans = size = 0
+        while self._waiting:
+            head = self._waiting[0]
+            spans += head.spans
+            size += len(head.request.body)
+            if batch and (spans > self._limits.max_batch_spans or size > MAX_BATCH_BYTES):
+                break
+            batch.append(self._take())
+        return batch
+
+    def _take(self) -> _Waiting:
+        waiting = self._waiting.popleft()
+        self._count(waiting, -1)
+        return waiting
+
+    def _count(self, waiting: _Waiting, sign: int) -> None:
+        self._waiting_bytes += sign * len(waiting.request.body)
+        self._waiting_spans += sign * waiting.spans
+
+    def _forget(self, waiting: _Waiting) -> None:
+        with self._changed:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+                self._count(waiting, -1)
+
+    def _take_all(self) -> list[_Waiting]:
+        with self._changed:
+            return [self._take() for _ in range(len(self._waiting))]
 
 
 def _answer(batch: list[_Waiting], outcomes: list[Outcome]) -> None:

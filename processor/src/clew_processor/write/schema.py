@@ -9,7 +9,10 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING
 
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from clew_processor.errors import StartError
+from clew_processor.write.store import reason
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -70,8 +73,16 @@ def apply_schema(client: Client, database: str, retention: Retention) -> list[Mi
         What was applied now; empty on a second run.
 
     Raises:
-        StartError: a file applied earlier has changed since, or the database is newer than this version knows.
+        StartError: a file applied earlier has changed since, or the database is newer than this version knows, or the
+            store refuses.
     """
+    try:
+        return _apply(client, database, retention)
+    except ClickHouseError as error:
+        raise StartError(f"store: cannot bring database {database} up to date: {reason(error)}") from error
+
+
+def _apply(client: Client, database: str, retention: Retention) -> list[Migration]:
     applied: dict[int, str] = {}
     if int(str(client.command("EXISTS TABLE schema_migrations"))):
         rows = client.query("SELECT version, checksum FROM schema_migrations FINAL").result_rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 DATABASE = "clew"
 SCHEMES = ("chdb", "clickhouse", "clickhouses")
+EXPECTED_DSN = "chdb:///absolute/dir, clickhouse://user:password@host:8123/db or clickhouses://... for TLS"
+CONNECT_TIMEOUT_S = 2
 
 
 class Store:
@@ -87,23 +90,29 @@ def parse_dsn(dsn: str) -> SplitResult:
     """The store's address.
 
     Raises:
-        ConfigError: not a DSN of a known kind.
+        ConfigError: not a DSN of a known kind. The message shows it without user and password.
     """
-    parts = urlsplit(dsn)
+    shown = re.sub(r"://.*@", "://***@", dsn)
+    try:
+        parts = urlsplit(dsn)
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(f"store: {shown!r} is not a DSN ({error}); expected {EXPECTED_DSN}") from error
     if parts.scheme not in SCHEMES:
-        raise ConfigError(
-            f"store: {dsn!r} has an unknown scheme {parts.scheme!r}; expected chdb:///absolute/dir, "
-            "clickhouse://user:password@host:8123/db or clickhouses://... for TLS"
-        )
+        raise ConfigError(f"store: {shown!r} has an unknown scheme {parts.scheme!r}; expected {EXPECTED_DSN}")
     if parts.scheme == "chdb" and (parts.netloc or not parts.path.startswith("/") or len(parts.path) < 2):
-        raise ConfigError(f"store: {dsn!r} names no absolute directory; expected chdb:///absolute/dir")
+        raise ConfigError(f"store: {shown!r} names no absolute directory; expected chdb:///absolute/dir")
     if parts.scheme != "chdb" and not parts.hostname:
-        raise ConfigError(f"store: {dsn!r} names no host; expected {parts.scheme}://user:password@host:8123/db")
+        raise ConfigError(f"store: {shown!r} names no host; expected {parts.scheme}://user:password@host:8123/db")
     return parts
 
 
-def open_store(dsn: str) -> Store:
+def open_store(dsn: str, *, answer_timeout_s: float) -> Store:
     """Connects and makes sure the database exists.
+
+    Args:
+        dsn: the store's address.
+        answer_timeout_s: a server that is silent for longer has not taken an insert.
 
     Raises:
         ConfigError: the DSN is wrong.
@@ -124,6 +133,8 @@ def open_store(dsn: str) -> Store:
             "secure": parts.scheme == "clickhouses",
             "compress": "lz4",
             "autogenerate_session_id": False,
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "send_receive_timeout": answer_timeout_s,
         }
     try:
         with clickhouse_connect.get_client(**arguments) as client:
@@ -131,8 +142,18 @@ def open_store(dsn: str) -> Store:
         client = clickhouse_connect.get_client(**arguments, database=database)
     except (ClickHouseError, OSError, RuntimeError, ValueError) as error:
         where = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
-        raise StartError(f"store: cannot open {where}: {error}") from error
+        raise StartError(f"store: cannot open {where}: {reason(error)}") from error
     return Store(client, path=Path(unquote(parts.path)) if embedded else None, database=database)
+
+
+def reason(error: BaseException) -> str:
+    """Why, in a line: what the network said, or the store, without its stack trace."""
+    innermost = error
+    while following := innermost.__cause__ or innermost.__context__:
+        innermost = following
+    if isinstance(innermost, OSError) and innermost.strerror:
+        return innermost.strerror
+    return str(error).partition(", Stack trace")[0].strip().partition("\n")[0]
 
 
 def quoted(identifier: str) -> str:

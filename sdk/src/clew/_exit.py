@@ -1,0 +1,84 @@
+"""The end of the process: open spans are ended and everything is sent, at a normal exit and on SIGTERM."""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from clew import _guard
+from clew._queue import SHUTDOWN_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from clew._queue import ExportQueue
+
+
+def at_end_of_process(queue: ExportQueue) -> None:
+    """Registers both ways out. The process still ends as it would have, and at most a few seconds later.
+
+    A handler of SIGTERM that is there already is called after sending; an ignored SIGTERM stays ignored. Without one
+    the process still dies by the signal. Outside of the main thread, where Python allows no handlers, SIGTERM is left
+    alone.
+    """
+    atexit.register(_exit, queue)
+    if threading.current_thread() is threading.main_thread():
+        _catch_sigterm(queue)
+
+
+def _exit(queue: ExportQueue) -> None:
+    try:
+        queue.end_open_spans()
+        queue.shutdown()
+    except Exception as error:
+        _guard.failed("sending the last spans", error)
+
+
+def _catch_sigterm(queue: ExportQueue) -> None:
+    previous = signal.getsignal(signal.SIGTERM)
+    if previous is signal.SIG_IGN or previous is None:  # None: installed by C code, which could not be called
+        return
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        if callable(previous):
+            _within_deadline(queue.force_flush)
+            previous(number, frame)
+            return
+        _within_deadline(lambda: _send_everything(queue))
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, terminate)
+
+
+def _send_everything(queue: ExportQueue) -> None:
+    queue.end_open_spans()
+    queue.force_flush()
+
+
+def _within_deadline(work: Callable[[], object]) -> None:
+    """Does the work in another thread and waits for it: the code this signal interrupted may hold a lock it needs.
+
+    A bare thread, because starting a `threading.Thread` takes locks of its own.
+    """
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:
+            _guard.failed("sending the last spans", error)
+        finally:
+            done.release()
+
+    try:
+        _thread.start_new_thread(run, ())
+    except RuntimeError:  # no thread to be had: the signal matters more
+        return
+    done.acquire(timeout=SHUTDOWN_S)

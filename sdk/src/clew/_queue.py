@@ -1,0 +1,259 @@
+"""From ended spans to the exporter: a bounded queue, a thread that empties it, and exact counts of what became of them.
+
+OpenTelemetry's own batch processor is not used because it counts nothing, cuts batches by spans alone (one request of
+long conversations passes a receiver's size limit), and waits up to thirty seconds at exit for a receiver that is away.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
+from opentelemetry.sdk.trace import SpanProcessor
+
+from clew import _guard, _semconv
+from clew._prepare import prepare, text_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+
+    from clew._content import Content
+    from clew._exporter import Destination
+
+_logger = logging.getLogger("clew")
+
+MAX_BATCH_CHARACTERS = 2_000_000
+"""Text in one request at most, a single larger span aside: gRPC servers refuse requests over 4 MiB by default."""
+MAX_OPEN_SPANS = 10_000
+"""Open spans remembered for the end of the process; the oldest beyond it are only forgotten here."""
+SHUTDOWN_S = 3.0
+"""How long the end of the process waits for the receiver at most."""
+_CLOSING_S = 0.5
+"""How long the thread may then take to notice that its connection is closed."""
+
+
+class Limits(NamedTuple):
+    """The batch processor's standard settings."""
+
+    queue_spans: int
+    """`OTEL_BSP_MAX_QUEUE_SIZE`: spans waiting at most; beyond it the oldest are dropped, roots end last."""
+    batch_spans: int
+    """`OTEL_BSP_MAX_EXPORT_BATCH_SIZE`: spans in one request at most."""
+    delay_s: float
+    """`OTEL_BSP_SCHEDULE_DELAY`, in seconds: how long a span waits for others."""
+
+    @classmethod
+    def from_environment(cls) -> Limits:
+        """The limits in force; a value that is no positive number is reported and replaced by its default."""
+        return cls(
+            queue_spans=_positive("OTEL_BSP_MAX_QUEUE_SIZE", 2048),
+            batch_spans=_positive("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512),
+            # The standard says 5 s; a run should be seen while it goes on.
+            delay_s=_positive("OTEL_BSP_SCHEDULE_DELAY", 1000) / 1000,
+        )
+
+
+class ExportQueue(SpanProcessor):
+    """Span processor that hands ended spans to a destination, in order, from a thread of its own.
+
+    Nothing it does raises into, or waits in, the code that ends a span.
+    """
+
+    def __init__(self, destination: Callable[[], Destination], content: Content, limits: Limits) -> None:
+        self._make_destination = destination
+        self._content = content
+        self._limits = limits
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        """The state of a process that has recorded nothing: at the start, and in a fork, where no thread came along."""
+        self._spans: deque[ReadableSpan] = deque()
+        self._open: dict[int, Span] = {}
+        self._lock = threading.Lock()
+        self._settled = threading.Condition(self._lock)
+        self._wake = threading.Event()
+        self._worker: threading.Thread | None = None
+        self._destination: Destination | None = None
+        self._stopping = False
+        self._ended = 0  # spans that came in
+        self._delivered = 0
+        self._dropped = 0
+        self._reported = False
+
+    @property
+    def dropped(self) -> int:
+        """Spans that came in and were lost."""
+        return self._dropped
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
+        """Remembers the span for the case that the process ends before it."""
+        context = span.get_span_context()
+        if context is None or not context.trace_flags.sampled:
+            return
+        self._open[context.span_id] = span
+        if len(self._open) > MAX_OPEN_SPANS:
+            self._open.pop(next(iter(self._open)), None)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Takes an ended span; drops the oldest one where there is no room."""
+        try:
+            self._take(span)
+        except Exception as error:  # no thread to be had, for example
+            _guard.failed("taking a span", error)
+
+    def _take(self, span: ReadableSpan) -> None:
+        context = span.context
+        if context is None or not context.trace_flags.sampled:
+            return
+        self._open.pop(context.span_id, None)
+        with self._lock:
+            self._ended += 1
+            if self._stopping:
+                self._dropped += 1
+                return
+            self._spans.append(span)
+            waiting = len(self._spans)
+            if waiting > self._limits.queue_spans:
+                self._spans.popleft()
+                self._dropped += 1
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._work, name="clew-export", daemon=True)
+                self._worker.start()
+        if waiting >= self._limits.batch_spans:
+            self._wake.set()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Waits until what had ended by now is out; returns whether that was in time and nothing was lost."""
+        with self._lock:
+            goal, dropped_before = self._ended, self._dropped
+            self._wake.set()
+            self._settled.wait_for(
+                lambda: self._delivered + self._dropped >= goal or self._stopping, timeout_millis / 1000
+            )
+            return self._delivered + self._dropped >= goal and self._dropped == dropped_before
+
+    def end_open_spans(self) -> None:
+        """Ends what is still open as interrupted, the innermost first: the process is about to end."""
+        for span in reversed(list(self._open.values())):
+            if span.is_recording():
+                span.set_attribute(_semconv.CLEW_STATUS, "interrupted")
+                span.end()
+
+    def shutdown(self, timeout_s: float = SHUTDOWN_S) -> None:
+        """Sends what is left, for at most `timeout_s` seconds; what could not be sent is counted and reported."""
+        with self._lock:
+            if self._stopping:
+                return
+            self._stopping = True
+            worker = self._worker
+        self._wake.set()
+        if worker is not None:
+            worker.join(timeout_s)
+            if worker.is_alive() and self._destination is not None:
+                self._destination.close()  # ends the call it waits in, and refuses the rest at once
+                worker.join(_CLOSING_S)
+        with self._lock:
+            self._dropped = self._ended - self._delivered
+            self._spans.clear()
+            self._settled.notify_all()
+        self._report()
+        if self._dropped:
+            _logger.info("clew lost %d of %d spans in this process.", self._dropped, self._ended)
+
+    def _work(self) -> None:
+        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # nobody is to record our own calls
+        try:
+            while not self._stopping:
+                self._wake.wait(self._limits.delay_s)
+                self._wake.clear()
+                self._drain()
+                self._report()
+            self._drain()
+        finally:
+            detach(token)
+            if self._destination is not None:
+                self._destination.close()
+
+    def _drain(self) -> None:
+        while True:
+            with self._lock:
+                taken = [self._spans.popleft() for _ in range(min(len(self._spans), self._limits.batch_spans))]
+            if not taken:
+                return
+            prepared = list(self._prepared(taken))
+            self._settle(dropped=len(taken) - len(prepared))
+            for batch in _batches(prepared):
+                delivered = len(batch) if self._send(batch) else 0
+                self._settle(delivered=delivered, dropped=len(batch) - delivered)
+
+    def _prepared(self, spans: list[ReadableSpan]) -> Iterator[ReadableSpan]:
+        for span in spans:
+            try:
+                yield prepare(span, self._content)
+            except Exception as error:  # rather no span than one that may hold a secret
+                _guard.failed("redacting a span", error)
+
+    def _send(self, batch: list[ReadableSpan]) -> bool:
+        try:
+            if self._destination is None:
+                self._destination = self._make_destination()
+            return self._destination.send(batch)
+        except Exception as error:
+            _guard.failed("sending spans", error)
+            return False
+
+    def _settle(self, *, delivered: int = 0, dropped: int = 0) -> None:
+        with self._lock:
+            self._delivered += delivered
+            self._dropped += dropped
+            self._settled.notify_all()
+
+    def _report(self) -> None:
+        """Says once that spans were lost; from the exporting thread, or at the end."""
+        if self._reported or not self._dropped:
+            return
+        self._reported = True
+        destination = self._destination
+        _logger.warning(
+            "clew lost %d span(s) so far: %s. The programme is not affected, its record is. Is a processor running "
+            "there (`clew up`)? This is said once.",
+            self._dropped,
+            "the queue of OTEL_BSP_MAX_QUEUE_SIZE spans was full" if destination is None else destination.trouble,
+        )
+
+
+def _batches(spans: list[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
+    """The spans in order, cut where a request would get too large."""
+    batch: list[ReadableSpan] = []
+    size = 0
+    for span in spans:
+        span_size = text_size(span)
+        if batch and size + span_size > MAX_BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+        batch.append(span)
+        size += span_size
+    if batch:
+        yield batch
+
+
+def _positive(variable: str, default: int) -> int:
+    value = os.environ.get(variable, "")
+    if not value:
+        return default
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if number <= 0:
+        _guard.warn_once(variable, "%s=%r is not a positive whole number; using %d.", variable, value, default)
+        return default
+    return number

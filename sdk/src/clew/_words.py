@@ -1,0 +1,34 @@
+"""Words users pass that must come from a fixed list."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, TypeVar
+
+from clew import _guard
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+T = TypeVar("T")
+
+
+def known(what: str, word: str, allowed: Collection[str], *, otherwise: T) -> str | T:
+    """The word if it is allowed; else `otherwise`, and a warning the first time that names what is allowed."""
+    if word in allowed:
+        return word
+    _guard.warn_once(
+        f"{what} {word!r}",
+        "%s %r is not known and is not recorded as such%s. Allowed: %s.",
+        what,
+        word,
+        suggestion(str(word), allowed),
+        ", ".join(sorted(allowed)),
+    )
+    return otherwise
+
+
+def suggestion(word: str, allowed: Collection[str]) -> str:
+    """` (did you mean 'nearest'?)`, or nothing where no allowed word is near."""
+    near = get_close_matches(word, sorted(allowed), n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""

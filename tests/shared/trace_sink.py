@@ -1,0 +1,106 @@
+"""A real OTLP/gRPC trace receiver that keeps what it gets, and can refuse, hang or go away."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+
+@dataclass
+class TraceSink(TraceServiceServicer):
+    """What came in, and how the receiver behaves."""
+
+    requests: list[ExportTraceServiceRequest] = field(default_factory=list)
+    refuse: grpc.StatusCode | None = None
+    hang: threading.Event | None = None
+    port: int = 0
+
+    def Export(self, request: ExportTraceServiceRequest, context: Any) -> ExportTraceServiceResponse:  # noqa: N802
+        if self.hang is not None:
+            self.hang.wait(60)
+        if self.refuse is not None:
+            context.abort(self.refuse, "refused by the test")
+        self.requests.append(request)
+        return ExportTraceServiceResponse()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def spans(self) -> list[Span]:
+        return [
+            span
+            for request in self.requests
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+    @property
+    def resource(self) -> dict[str, Any]:
+        return attributes(self.requests[0].resource_spans[0].resource)
+
+    def named(self, name: str) -> Span:
+        """The only span of that name."""
+        [found] = [span for span in self.spans if span.name == name]
+        return found
+
+    def wait_for(self, count: int) -> list[Span]:
+        """The spans, once there are that many."""
+        deadline = time.monotonic() + 30
+        while len(self.spans) < count and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert len(self.spans) >= count, f"{len(self.spans)} of {count} spans came"
+        return self.spans
+
+
+def attributes(thing: Any) -> dict[str, Any]:
+    """The attributes of a span, event or resource as Python values."""
+    return {pair.key: _value(pair.value) for pair in thing.attributes}
+
+
+def _value(value: AnyValue) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return {pair.key: _value(pair.value) for pair in value.kvlist_value.values}
+    return getattr(value, kind) if kind else None
+
+
+@contextmanager
+def trace_sink(port: int = 0, sink: TraceSink | None = None) -> Iterator[TraceSink]:
+    """A receiver on 127.0.0.1, on a free port unless one is given."""
+    sink = sink or TraceSink()
+    server = grpc.server(
+        futures.ThreadPoolExecutor(4),
+        # Two servers must not share a port, or the kernel spreads the requests over both.
+        options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4 * 1024 * 1024)],
+    )
+    add_TraceServiceServicer_to_server(sink, server)
+    sink.port = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    try:
+        yield sink
+    finally:
+        if sink.hang is not None:
+            sink.hang.set()
+        server.stop(0).wait()

@@ -1,0 +1,287 @@
+"""What may not leave the process does not, and what may is left as it was."""
+
+from __future__ import annotations
+
+import json
+import re
+import re._constants as sre
+import re._parser as sre_parser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.trace import Status, StatusCode
+
+from clew._content import Content
+from clew._prepare import prepare
+from clew._redact import redact, redact_text
+from clew._secrets import PERSONAL, SECRETS
+
+A40 = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0"
+# rule -> texts, the secret between « and »
+EXAMPLES = {
+    "private_key": [
+        "key:\n«-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIE+a/b=\n-----END RSA PRIVATE KEY-----»\nrest",
+        "«-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk»",
+    ],
+    "anthropic_api_key": [f"use «sk-ant-api03-{A40}-_AA» now"],
+    "openai_api_key": [f"«sk-{A40}»", f"OPENAI: «sk-proj-{A40}_x-y»."],
+    "aws_access_key": ["id «AKIAIOSFODNN7EXAMPLE», region", "«ASIA1234567890ABCDEF»"],
+    "github_token": [f"«ghp_{A40}»", f"git clone https://«ghs_{A40}»@github.com/o/r", f"«github_pat_11AA_{A40}»"],
+    "gitlab_token": ["«glpat-abcdefghij1234567890»"],
+    "slack_token": ["«xoxb-123456789012-abcdef»", "«xapp-1-A111-222-abc»"],
+    "slack_webhook": ["https://hooks.slack.com/services/«T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX»"],
+    "google_api_key": [f"«AIza{A40[:35]}»"],
+    "google_token": ["«ya29.a0AfH6SMBx1234567890-_x»"],
+    "stripe_key": ["«sk_live_1234567890abcdefABCDEF»", "«whsec_1234567890abcdefABCDEF»"],
+    "huggingface_token": [f"«hf_{A40[:34]}»"],
+    "groq_api_key": [f"«gsk_{A40}»"],
+    "xai_api_key": [f"«xai-{A40}»"],
+    "jwt": ["«eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P»"],
+    "bearer_token": ["Authorization: Bearer «abcdef1234567890._~+/-abcdef==»", "curl -H 'authorization: bearer «0123456789abcdef»'"],
+    "url_password": ["postgres://app:«s3cr:t!»@db.internal:5432/x", "redis://:«hunter2»@cache"],
+    "password": ["DB_PASSWORD=«hunter22»", "{'api_key': '«abc123def»'}", "AWS_SECRET_ACCESS_KEY=«wJalrXUtnFEMI/K7MDENG/bPxRfi»"],
+    "email": ["write to «ines.duarte+x@mail.example.co.uk».", "<«a@b.de»>"],
+    "iban": ["to «DE89 3704 0044 0532 0130 00» please", "«GB29NWBK60161331926819»", "«BE68 5390 0754 7034» PLEASE"],
+    "card_number": ["card «4111 1111 1111 1111», 12/29", "«5500-0000-0000-0004»", "«378282246310005»"],
+    "phone_number": ["call «+49 30 1234567» or", "«(415) 555-2671»", "«415-555-2671»"],
+}
+# What looks like one and is none.
+HARMLESS = [
+    "task-management-is-a-very-long-word-1234567890",
+    "sk-learn-is-spelt-with-a-hyphen-by-some",
+    "the bearer responsibilities-of-the-office",
+    "password: at least twelve characters",
+    "password=get_password_from_vault()",
+    "https://example.com/path?x=1#y",
+    "http://localhost:8080/a@b",
+    "git@github.com:clew/clew.git",
+    "@dataclass\nclass A: ...",
+    "order 4111111111111112 of 2026",  # fails the checksum
+    "trace 1767323045000000000",
+    "0.4111111111111111",
+    "DE89 3704 0044 0532 0130 01",  # fails the checksum
+    "2026-01-02 03:04:05 +0100",
+    "1-800 items, 555-12",
+    "chatcmpl-a4f7c32b3d3c69da79e4d4d1",
+    "AKIASHORT",
+    "eyJhbGciOiJIUzI1NiJ9 alone",
+]
+CASES = [(name, text) for name, texts in EXAMPLES.items() for text in texts]
+
+
+def test_every_rule_has_examples():
+    assert set(EXAMPLES) == {rule.name for rule in SECRETS + PERSONAL}
+
+
+@pytest.mark.parametrize(("name", "marked"), CASES)
+def test_secret_is_replaced_and_nothing_around_it(name, marked):
+    secret = re.search("«(.*)»", marked, re.DOTALL).group(1)
+    expected = marked.replace(f"«{secret}»", f"[REDACTED:{name}]")
+    assert redact_text(marked.replace("«", "").replace("»", ""), personal=True) == expected
+
+
+@pytest.mark.parametrize(("name", "marked"), CASES)
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_json_stays_valid_and_loses_only_the_secret(name, marked, depth):
+    """At any depth of JSON in JSON, where a line break before a secret is a backslash and an n."""
+    plain = "\n" + marked.replace("«", "").replace("»", "")
+    value = {"text": plain, "n": 1.5, "other": "Zürich \\ \"q\""}
+    for _ in range(depth - 1):
+        value = {"arguments": json.dumps(value), "ok": True}
+    cleaned = json.loads(redact_text(json.dumps(value), personal=True))
+    for _ in range(depth - 1):
+        assert cleaned["ok"] is True
+        cleaned = json.loads(cleaned["arguments"])
+    assert cleaned == {**value_at_depth(value, depth), "text": redact_text(plain, personal=True)}
+    assert f"[REDACTED:{name}]" in cleaned["text"]
+
+
+def value_at_depth(value, depth):
+    for _ in range(depth - 1):
+        value = json.loads(value["arguments"])
+    return value
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_is_no_secret_stays(text):
+    assert redact_text(text, personal=True) is text
+
+
+def test_number_in_json_that_is_a_card_becomes_text():
+    assert json.loads(redact_text('{"card": 4111111111111111, "n": 17}', personal=True)) == {
+        "card": "[REDACTED:card_number]",
+        "n": 17,
+    }
+
+
+def test_field_that_names_a_secret_loses_its_text_whatever_it_is():
+    text = '{"user":"ines","password":"correct horse","headers":{"Authorization":"Basic aW5lczpo"},"secret":""}'
+    assert json.loads(redact_text(text, personal=True)) == {
+        "user": "ines",
+        "password": "[REDACTED:secret_field]",
+        "headers": {"Authorization": "[REDACTED:secret_field]"},
+        "secret": "",
+    }
+
+
+def test_tool_definition_with_a_password_parameter_is_left_as_it_is():
+    text = '[{"name":"log_in","parameters":{"properties":{"password":{"type":"string"}}}}]'
+    assert redact_text(text, personal=True) is text
+
+
+def test_personal_data_is_left_where_there_is_no_content():
+    assert redact_text("svc@host.example", personal=False) == "svc@host.example"
+    assert "REDACTED" in redact_text("sk-" + A40, personal=False)
+
+
+def test_structured_values_are_redacted_inside():
+    value = {"a": ("x@y.org", 2), "b": [{"c": None}]}
+    assert redact(value, personal=True) == {"a": ["[REDACTED:email]", 2], "b": [{"c": None}]}
+    same = {"a": ("x", 2)}
+    assert redact(same, personal=True) is same
+
+
+def test_json_without_secrets_keeps_its_bytes():
+    text = '{"a" :  1.0, "b": "\\u00e9 @home", "a": 2}'
+    assert redact_text(text, personal=True) is text
+
+
+def test_long_text_is_searched_too():
+    text = "x" * 100_000 + " ines@example.com " + "y" * 100_000
+    assert "[REDACTED:email]" in redact_text(text, personal=True)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.sampled_from([text.replace("«", "").replace("»", "") for _, text in CASES]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_any_json_stays_json(value):
+    text = json.dumps({"v": value})
+    once = redact_text(text, personal=True)
+    json.loads(once)
+    assert redact_text(once, personal=True) == once
+
+
+@given(st.text(alphabet="aA1.@:/- +_=\"'\\\n{}[](),sk-eyJAKIAxox", max_size=200))
+def test_any_text_is_redacted_once_and_for_all(text):
+    once = redact_text(text, personal=True)
+    assert redact_text(once, personal=True) == once
+
+
+@pytest.mark.parametrize("rule", SECRETS + PERSONAL, ids=lambda rule: rule.name)
+def test_patterns_cannot_backtrack(rule):
+    """Every repetition of variable length is possessive, so matching takes linear time whatever the text."""
+    assert not backtracking(sre_parser.parse(rule.pattern.pattern, rule.pattern.flags))
+    if rule.probe is not None:
+        assert not backtracking(sre_parser.parse(rule.probe.pattern, rule.probe.flags))
+
+
+def backtracking(pattern):
+    found = []
+    for operation, argument in pattern:
+        if operation in (sre.MAX_REPEAT, sre.MIN_REPEAT) and argument[0] != argument[1]:
+            found.append((operation, argument))
+        for part in flatten(argument):
+            found += backtracking(part)
+    return found
+
+
+def flatten(argument):
+    if isinstance(argument, sre_parser.SubPattern):
+        yield argument
+    elif isinstance(argument, (tuple, list)):
+        for item in argument:
+            yield from flatten(item)
+
+
+def make_span(attributes, events=(), status=None):
+    started = TracerProvider().get_tracer("t").start_span("name")
+    return ReadableSpan(
+        "name",
+        context=started.get_span_context(),
+        attributes=attributes,
+        events=events,
+        status=status or Status(),
+    )
+
+
+MESSAGES = json.dumps(
+    [
+        {"role": "user", "parts": [{"type": "text", "content": "mail ines@example.com"}]},
+        {"role": "assistant", "parts": [{"type": "tool_call", "id": "c1", "name": "send", "arguments": {"to": "x"}}]},
+    ]
+)
+
+
+def test_span_without_secrets_is_not_copied():
+    span = make_span({"gen_ai.input.messages": "[]", "n": 1}, [Event("e", {"a": "b"})])
+    assert prepare(span, Content.FULL) is span
+
+
+def test_redacted_span_says_so_and_keeps_the_rest():
+    span = make_span(
+        {"gen_ai.input.messages": MESSAGES, "gen_ai.agent.name": "a@b.org", "url": f"https://x?key=sk-{A40}"},
+        [Event("exception", {"exception.message": "no mail to ines@example.com", "exception.type": "E"}, 17)],
+        Status(StatusCode.ERROR, "E: no mail to ines@example.com"),
+    )
+    prepared = prepare(span, Content.FULL)
+    assert "ines" not in prepared.attributes["gen_ai.input.messages"]
+    assert prepared.attributes["gen_ai.agent.name"] == "a@b.org"  # no content
+    assert prepared.attributes["url"] == "https://x?key=[REDACTED:openai_api_key]"
+    assert prepared.attributes["clew.content.redacted"] is True
+    [event] = prepared.events
+    assert dict(event.attributes) == {"exception.message": "no mail to [REDACTED:email]", "exception.type": "E"}
+    assert event.timestamp == 17
+    assert prepared.status.description == "E: no mail to [REDACTED:email]"
+    assert prepared.context is span.context
+    assert span.attributes["gen_ai.input.messages"] == MESSAGES  # other exporters' copy
+
+
+def test_content_off_leaves_no_text_of_anybody():
+    span = make_span(
+        {
+            "gen_ai.input.messages": MESSAGES,
+            "gen_ai.tool.call.arguments": "{}",
+            "gen_ai.prompt.0.content": "hi",
+            "gen_ai.prompt.name": "greeting",
+            "clew.gate.reason": "because",
+            "gen_ai.usage.input_tokens": 5,
+        },
+        [Event("exception", {"exception.message": "m", "exception.stacktrace": "s", "exception.type": "E"})],
+        Status(StatusCode.ERROR, "E: m"),
+    )
+    prepared = prepare(span, Content.OFF)
+    assert dict(prepared.attributes) == {"gen_ai.prompt.name": "greeting", "gen_ai.usage.input_tokens": 5}
+    assert dict(prepared.events[0].attributes) == {"exception.type": "E"}
+    assert prepared.status.status_code is StatusCode.ERROR
+    assert prepared.status.description is None
+
+
+def test_content_metadata_keeps_the_skeleton_of_messages_and_exceptions():
+    span = make_span(
+        {"gen_ai.input.messages": MESSAGES, "gen_ai.tool.call.result": "{}", "clew.decision.chosen": "x"},
+        [Event("exception", {"exception.message": "to ines@example.com"})],
+    )
+    prepared = prepare(span, Content.METADATA)
+    assert set(prepared.attributes) == {"gen_ai.input.messages", "clew.content.redacted"}
+    assert json.loads(prepared.attributes["gen_ai.input.messages"]) == [
+        {"role": "user", "parts": [{"type": "text"}]},
+        {"role": "assistant", "parts": [{"type": "tool_call", "id": "c1", "name": "send"}]},
+    ]
+    assert prepared.events[0].attributes["exception.message"] == "to [REDACTED:email]"
+
+
+def test_text_that_utf8_cannot_write_is_mended():
+    prepared = prepare(make_span({"gen_ai.tool.call.result": "cut \ud83d here"}), Content.FULL)
+    assert prepared.attributes["gen_ai.tool.call.result"] == "cut ? here"
