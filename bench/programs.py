@@ -115,8 +115,10 @@ class Processor:
                 return
             except (urllib.error.URLError, ConnectionError):
                 time.sleep(_POLL_S)
+        ended = self._process.poll()
         _end(self._process, kill=True)
-        raise RuntimeError(f"the processor did not get ready within {_START_S:.0f} s:\n{self._log.read_text()}")
+        trouble = f"was not ready within {_START_S:.0f} s" if ended is None else f"ended with {ended}"
+        raise RuntimeError(f"the processor {trouble}; its log:\n{self._log.read_text()}")
 
     def _get(self, url: str) -> str:
         with urllib.request.urlopen(url, timeout=30) as answer:

@@ -29,7 +29,6 @@ import yardsticks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from payloads import Case
     from programs import Helper, Processor
@@ -61,6 +60,7 @@ class Result:
         bar: The most `ratio` may be, if the case has a bar.
         spans_per_s: How fast it went, with the generator and the store on the same machine.
         store_bytes: Bytes of the inserts; None for the embedded store.
+        batch_spans: Spans in a batch, on average; None for the embedded store.
         peak_mib: The processor's largest resident set.
         stored: Rows of otel_traces, which must be the spans sent.
         retries: Requests refused as UNAVAILABLE and sent again.
@@ -78,6 +78,7 @@ class Result:
     bar: float | None
     spans_per_s: float
     store_bytes: float | None
+    batch_spans: float | None
     peak_mib: float
     stored: int
     retries: int
@@ -152,7 +153,8 @@ def _measure(case: Case, *, embedded: bool) -> Result:
         ratio=used * micros / discards[kind],
         bar=None if embedded else case.bar,
         spans_per_s=sent["spans"] / sent["seconds"],
-        store_bytes=measured["store_bytes"] / sent["spans"] if "store_bytes" in measured else None,
+        store_bytes=None if embedded else measured["store_bytes"] / sent["spans"],
+        batch_spans=None if embedded else measured["stored"] / measured["batches"],
         peak_mib=measured["peak_mib"],
         stored=measured["stored"],
         retries=sent["retries"],
@@ -173,42 +175,38 @@ def _into_sink(load: Helper) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as folder, programs.helper("sink.py") as sink:
         port = sink.first["port"]
 
-        def counts() -> tuple[int, int]:
+        def counts(_: Processor) -> dict[str, int]:
             tables = programs.sink_counts(port)
-            return tables.get("otel_traces", {"rows": 0})["rows"], sum(table["bytes"] for table in tables.values())
+            spans = tables.get("otel_traces", {"rows": 0, "inserts": 0})
+            size = sum(table["bytes"] for table in tables.values())
+            return {"stored": spans["rows"], "batches": spans["inserts"], "store_bytes": size}
 
-        store = f"clickhouse://default@127.0.0.1:{port}/clew"
-        return _processed(load, lambda: programs.processor(Path(folder), store), lambda _: counts())
+        with programs.processor(Path(folder), f"clickhouse://default@127.0.0.1:{port}/clew") as up:
+            return _processed(load, up, counts)
 
 
 def _embedded(load: Helper) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="clew-bench-") as folder:
-        measured = _processed(load, lambda: programs.processor(Path(folder), None), lambda up: (up.stored(), 0))
-    del measured["store_bytes"]
-    return measured
+    with (
+        tempfile.TemporaryDirectory(prefix="clew-bench-") as folder,
+        programs.processor(Path(folder), None) as up,
+    ):
+        return _processed(load, up, lambda up: {"stored": up.stored()})
 
 
-def _processed(
-    load: Helper,
-    start: Callable[[], AbstractContextManager[Processor]],
-    counts: Callable[[Processor], tuple[int, int]],
-) -> dict[str, Any]:
-    with start() as up:
-        warmed = load.ask(target=up.grpc, part="warmup")
-        _drain(lambda: counts(up)[0], warmed["spans"])
-        cpu, (rows, size), stages = account.settled(up.pid), counts(up), _stages(up)
-        sent = load.ask(target=up.grpc, part="measured")
-        _drain(lambda: counts(up)[0], rows + sent["spans"])
-        cpu = account.settled(up.pid) - cpu
-        now_rows, now_size = counts(up)
-        return {
-            "sent": sent,
-            "cpu_s": cpu,
-            "stages_s": {stage: now - stages.get(stage, 0.0) for stage, now in _stages(up).items()},
-            "stored": now_rows - rows,
-            "store_bytes": now_size - size,
-            "peak_mib": account.peak_mib(up.pid),
-        }
+def _processed(load: Helper, up: Processor, counts: Callable[[Processor], dict[str, int]]) -> dict[str, Any]:
+    warmed = load.ask(target=up.grpc, part="warmup")
+    _drain(lambda: counts(up)["stored"], warmed["spans"])
+    cpu, counted, stages = account.settled(up.pid), counts(up), _stages(up)
+    sent = load.ask(target=up.grpc, part="measured")
+    _drain(lambda: counts(up)["stored"], counted["stored"] + sent["spans"])
+    cpu = account.settled(up.pid) - cpu
+    return {
+        "sent": sent,
+        "cpu_s": cpu,
+        "stages_s": {stage: now - stages.get(stage, 0.0) for stage, now in _stages(up).items()},
+        "peak_mib": account.peak_mib(up.pid),
+        **{name: now - counted[name] for name, now in counts(up).items()},
+    }
 
 
 def _stages(up: Processor) -> dict[str, float]:
@@ -233,6 +231,7 @@ def _report(results: list[Result], *, embedded: bool) -> str:
             "ratio",
             "bar",
             "",
+            "batch",
             "spans/s",
             "B out",
             "MiB",
@@ -249,6 +248,7 @@ def _report(results: list[Result], *, embedded: bool) -> str:
             f"{result.ratio:.1f}",
             f"<={result.bar:g}" if result.bar else "",
             result.verdict,
+            "" if result.batch_spans is None else f"{result.batch_spans:.0f}",
             f"{result.spans_per_s:,.0f}",
             "" if result.store_bytes is None else f"{result.store_bytes:.0f}",
             f"{result.peak_mib:.0f}",

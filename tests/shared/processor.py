@@ -118,10 +118,6 @@ class Processor:
         ((value,),) = self.rows(sql, **parameters)
         return value
 
-    def ask_query(self, sql: str) -> urllib3.BaseHTTPResponse:
-        """One HTTP request to its query port, on a connection of its own."""
-        return urllib3.request("POST", f"http://{self.query}/?database=clew", body=sql.encode(), retries=False)
-
     @cached_property
     def client(self) -> Client:
         """A stock ClickHouse client on its query endpoint."""

@@ -8,7 +8,7 @@ from string import Template
 SQL_DIR = Path(__file__).parents[2] / "processor" / "sql"
 
 #: Rows of the tests are old; none may expire while a test looks.
-DAYS = {"spans_ttl_days": "36500", "content_ttl_days": "36500", "runs_ttl_days": "36500"}
+SETTINGS = {"database": "clew", "spans_ttl_days": "10000", "content_ttl_days": "10000", "runs_ttl_days": "10000"}
 
 
 def schema() -> list[str]:
@@ -17,5 +17,5 @@ def schema() -> list[str]:
     return [
         "CREATE DATABASE IF NOT EXISTS clew",
         "USE clew",
-        *(Template(f.read_text()).substitute(DAYS) for f in files),
+        *(Template(f.read_text()).substitute(SETTINGS) for f in files),
     ]

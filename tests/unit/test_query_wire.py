@@ -28,7 +28,7 @@ def unpacked(blocks: bytes) -> bytes:
 
 
 def test_compressed_block_is_laid_out_as_clickhouse_does() -> None:
-    """The checksum was computed with the hash that clickhouse-go uses, github.com/go-faster/city, over what follows it."""
+    """The checksum was computed over what follows it with github.com/go-faster/city, which clickhouse-go uses."""
     checksum = "c878c698247d26606715ad9cf7ffe7d6"
     method, with_header, without = "82", "13000000", "09000000"
     literals = "90" + b"abcabcabc".hex()  # LZ4 packs nothing this short

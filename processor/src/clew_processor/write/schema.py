@@ -102,7 +102,7 @@ def _apply(client: Client, database: str, retention: Retention) -> list[Migratio
                     f"database {database} was made with; a change to the schema has to come as a new file"
                 )
             continue
-        client.command(_filled(migration.template, retention))
+        client.command(_filled(migration.template, database, retention))
         client.insert(
             "schema_migrations",
             [[migration.version, migration.name, migration.checksum]],
@@ -112,8 +112,9 @@ def _apply(client: Client, database: str, retention: Retention) -> list[Migratio
     return now
 
 
-def _filled(template: str, retention: Retention) -> str:
+def _filled(template: str, database: str, retention: Retention) -> str:
     return Template(template).substitute(
+        database=database,
         spans_ttl_days=retention.spans_days,
         runs_ttl_days=retention.runs_days,
         content_ttl_days=retention.content_days,

@@ -104,6 +104,9 @@ def parse_dsn(dsn: str) -> SplitResult:
         raise ConfigError(f"store: {shown!r} names no absolute directory; expected chdb:///absolute/dir")
     if parts.scheme != "chdb" and not parts.hostname:
         raise ConfigError(f"store: {shown!r} names no host; expected {parts.scheme}://user:password@host:8123/db")
+    database = parts.path.strip("/")
+    if parts.scheme != "chdb" and database and not re.fullmatch(r"[A-Za-z_]\w{0,127}", database, re.ASCII):
+        raise ConfigError(f"store: database {database!r} is not a plain name; expected letters, digits and underscores")
     return parts
 
 

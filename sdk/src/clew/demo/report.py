@@ -110,7 +110,9 @@ def next_steps(looping: Recorded | None, ports: Ports, data: Path, *, serving: b
         steps.append(("The tree of the run that went in circles:", f"{clew} show {looping.trace_id}{query}"))
     grpc = ports.grpc if serving else Ports().grpc
     steps.append(("Record an agent of your own:", f"export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{grpc}"))
-    steps.append((f"Dashboards, then at {GRAFANA}:", "docker compose -f deploy/compose.yaml up"))
+    # In containers, with a store of its own: the demo's embedded store is reached from this machine only.
+    compose = "docker compose -f deploy/compose.embedded.yaml --env-file deploy/.env up"
+    steps.append((f"Grafana with clew's boards at {GRAFANA}, see deploy/README.md:", compose))
     return steps
 
 

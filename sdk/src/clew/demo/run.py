@@ -165,8 +165,8 @@ def _print_json(runs: list[Recorded], different: list[str], processor: Processor
         "query_address": processor.query_address,
         "next": [{"purpose": purpose, "command": command} for purpose, command in steps],
     }
-    # Costs as text: a JSON number would be read back as a float.
-    sys.stdout.write(json.dumps(summary, indent=2, default=str) + "\n")
+    # Costs, the only values JSON does not know, as text: a number would be read back as a float.
+    sys.stdout.write(json.dumps(summary, indent=2, default="{:.9f}".format) + "\n")
     sys.stdout.flush()
 
 

@@ -1,0 +1,78 @@
+"""Copies of calls in any order and batching: one own each, the best; nothing is counted twice."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shared.genai import at, chat
+from shared.merged import merged_runs, merged_usage
+from shared.otlp import request
+from shared.pipeline import Recorder, arrived, new_pipeline
+
+COPY = st.fixed_dictionaries(
+    {
+        "response": st.sampled_from(["", "a", "b", "c", "d"]),
+        "trace": st.integers(1, 3),
+        "tokens": st.dictionaries(st.sampled_from(["input", "output", "read", "reasoning"]), st.integers(1, 99)),
+        "asks": st.integers(0, 2),
+        "start": st.integers(0, 150),
+    }
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(COPY, min_size=1, max_size=14), st.data())
+def test_the_best_copy_counts_whatever_order_they_come_in(copies, data):
+    spans = [
+        chat(
+            i, tokens=copy["tokens"], response=copy["response"], trace_id=copy["trace"], start=at(copy["start"]),
+            asks=[("search", {"q": i})] * copy["asks"],
+        )
+        for i, copy in enumerate(copies, 1)
+    ]  # fmt: skip
+    order = data.draw(st.permutations(range(len(spans))))
+    cuts = sorted(data.draw(st.sets(st.integers(1, max(1, len(spans) - 1)), max_size=6)))
+    sink = Recorder()
+    pipeline = new_pipeline(sink)
+    for start, end in zip([0, *cuts], [*cuts, len(spans)], strict=True):
+        if start < end:
+            pipeline.process([arrived(request(*(spans[i] for i in order[start:end])))])
+
+    def kinds(copy):
+        tokens = copy["tokens"]
+        exclusive = tokens.get("read", 0) > tokens.get("input", 0)
+        thought = "reasoning" in tokens  # output is at least the reasoning in it
+        return len(tokens) + (exclusive and "input" not in tokens) + (thought and "output" not in tokens)
+
+    by_response = defaultdict(list)
+    for i, copy in enumerate(copies, 1):
+        by_response[copy["response"] or i].append((-kinds(copy), copy["trace"], i))
+    own = {min(rivals)[2] for rivals in by_response.values()}
+
+    duplicate = {int(row["SpanId"], 16) for row in sink.rows("otel_traces") if row["UsageScope"] == "duplicate"}
+    corrected = Counter(int(row["span_id"], 16) for row in sink.rows("span_corrections"))
+    assert set(range(1, len(copies) + 1)) - duplicate - corrected.keys() == own
+    assert not duplicate & corrected.keys()
+    assert set(corrected.values()) <= {1}
+
+    def tokens(copy):
+        told = copy["tokens"]
+        cached = told.get("read", 0)
+        prompt = told.get("input", 0)
+        return prompt + cached if cached > prompt else prompt
+
+    runs = {int(trace, 16): run for (_, trace), run in merged_runs(sink).items()}
+    for trace, run in runs.items():
+        mine = [copies[i - 1] for i in own if copies[i - 1]["trace"] == trace]
+        assert run["spans"] == run["model_calls"] == len(mine)
+        assert run["input_tokens"] == sum(tokens(copy) for copy in mine)
+        assert run["requested_tool_calls"] == sum(copy["asks"] for copy in mine)
+        assert run["calls_without_usage"] == run["unpriced_calls"] == sum(not copy["tokens"] for copy in mine)
+    minutes = Counter()
+    for where, row in merged_usage(sink).items():
+        minutes[where[0]] += row["calls"]
+    ends = Counter(((at(copies[i - 1]["start"]) + 10**6) // 10**9 // 60 * 60) for i in own)
+    assert minutes == ends
+    assert sum(row["cost_usd"] for row in merged_usage(sink).values()) == sum(run["cost_usd"] for run in runs.values())
