@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,17 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from clew_processor.spool.intake import MAX_BATCH_BYTES, Intake, IntakeLimits
+from clew_processor.spool.request import Receipt, Request
 from shared.otlp import request, span
 from shared.processor import Processor, processor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    from clew_processor.spool.intake import Outcome
 
 NOW = time.time_ns()
 MAX_SPANS = 100
@@ -79,10 +84,17 @@ def test_a_request_whose_sender_has_gone_is_not_stored(patient: Processor) -> No
     assert stored(patient, trace_id) == MAX_SPANS
 
 
-def test_a_batch_is_closed_when_its_first_request_has_waited_long_enough(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    with processor(tmp_path_factory.mktemp("hasty"), settings={"batch": {"max_wait_ms": 0}}) as hasty:
-        trace_id = uuid.uuid4().bytes
-        hasty.export(spans_of(trace_id, 1))
-        assert stored(hasty, trace_id) == 1
+async def test_a_batch_holds_no_more_bytes_than_the_kernel_takes() -> None:
+    sizes: list[int] = []
+
+    def process(requests: Sequence[Request]) -> list[Outcome]:
+        sizes.append(sum(len(each.body) for each in requests))
+        return [Receipt()] * len(requests)
+
+    intake = Intake(process, IntakeLimits(max_batch_spans=10**9, max_batch_wait_s=0.2, max_waiting_bytes=1 << 30))
+    intake.start()
+    large = Request(bytes(20 << 20), "default", NOW)
+    await asyncio.gather(*(intake.submit(large) for _ in range(8)))
+    assert await intake.drain(10)
+    assert sum(sizes) == 8 * len(large.body)
+    assert max(sizes) <= MAX_BATCH_BYTES

@@ -182,6 +182,7 @@ HOSTILE = {
     "SELECT sleep(3)": DENIED,
     "SELECT sleepEachRow(3) FROM numbers(10)": DENIED,
     "SELECT logTrace('x')": DENIED,
+    "SELECT __getScalar('x')": DENIED,
     # limits
     "SELECT 1 SETTINGS readonly = 0": READONLY,
     "SELECT 1 SETTINGS allow_ddl = 1": READONLY,
@@ -354,6 +355,7 @@ HARMLESS = {
     "SELECT 1 UNION DISTINCT SELECT 1": b"1\n",
     "SELECT CASE WHEN id = 1 THEN 'a' ELSE 'b' END, id BETWEEN 1 AND 2, id::String FROM kinds LIMIT 1": b"a\t1\t1\n",
     "SELECT format('{}-{}', 'a', 'b')": b"a-b\n",
+    "SELECT __hdx_x, t.file FROM (SELECT 1 AS __hdx_x, 2 AS file) AS t": b"1\t2\n",
     "SELECT * FROM view(SELECT 1)": b"1\n",
     "SHOW TABLES LIKE 'kinds%'": b"kinds\nkinds_view\n",
     "SHOW TABLES FROM clew LIKE 'kinds'": b"kinds\n",

@@ -110,6 +110,8 @@ def _serve(directory: str, settings: dict[str, Any], statements: list[str]) -> N
 
     threading.Thread(target=beat, daemon=True).start()
     listener = socket.create_server(("127.0.0.1", 0))
+    # Accepted sockets inherit it. asyncio sets it by itself only where the listener names its protocol.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     print(listener.getsockname()[1], flush=True)  # noqa: T201 - the parent reads it
     app = query_app(Path(directory), "clew", QuerySettings.model_validate(settings))
     config = uvicorn.Config(app, log_level="warning", timeout_keep_alive=330)

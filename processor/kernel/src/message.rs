@@ -36,7 +36,7 @@ fn write(value: &Json<'_>, message: bool, out: &mut Vec<u8>) {
     match value {
         Json::Object(members) if message && value.member(b"parts").is_some() => {
             let kept = members.iter().filter(|(key, _)| matches!(key.as_ref(), b"role" | b"parts"));
-            write_members(kept.map(|(key, value)| (key.as_ref(), value)), out, |key, value, out| {
+            write_members(kept.map(|(key, value)| (key, value)), out, |key, value, out| {
                 if key == b"parts" { write_parts(value, out) } else { value.write(out) }
             });
         }
@@ -70,10 +70,11 @@ fn write_part(part: &Json<'_>, out: &mut Vec<u8>) {
         part.write(out);
         return;
     }
-    let renamed = members.iter().filter(|(key, _)| key.as_ref() != b"response").map(|(key, value)| {
-        let key: &[u8] = if key.as_ref() == b"result" { b"response" } else { key };
-        (key, value)
-    });
+    let response = Cow::Borrowed(&b"response"[..]);
+    let renamed = members
+        .iter()
+        .filter(|(key, _)| key.as_ref() != b"response")
+        .map(|(key, value)| (if key.as_ref() == b"result" { &response } else { key }, value));
     crate::json::write_object(renamed, out);
 }
 

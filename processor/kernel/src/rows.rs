@@ -264,7 +264,7 @@ impl<'a> Rows<'a> {
         self.messages.reserve(rows, 0);
         self.resources.ends.reserve(rows);
         self.attributes.ends.reserve(rows);
-        // Every attribute costs at least its key and a few bytes of frame; values are about half of the rest.
+        // An attribute takes some 30 bytes, about half of them value.
         self.attributes.values.reserve(input / 32, input / 2);
         self.attributes.keys.reserve(input / 32);
         self.event_ends.reserve(rows);

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import uvicorn
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from clew_processor.control.directory import content_key, held
 from clew_processor.control.health import Health, Stage
@@ -37,6 +38,8 @@ from clew_processor.write.store import open_store, parse_dsn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from starlette.applications import Starlette
+
     from clew_processor.config import Settings
     from clew_processor.control.directory import Hold
     from clew_processor.write.store import Store
@@ -45,6 +48,7 @@ log = logging.getLogger(__name__)
 
 DIALECT = "otel_genai"
 SECONDS_PER_DAY = 86_400
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 INSERT_DEADLINE_S = 6.0
 """A stock Python exporter waits 10 s in all; a refusal has to reach it before."""
 
@@ -182,10 +186,15 @@ def _pipeline(settings: Settings, key: bytes, store: Store, metrics: Metrics) ->
     )
 
 
-def _query(settings: Settings, store: Store) -> Any:
+def _query(settings: Settings, store: Store) -> Starlette:
     if store.path is not None:
-        return query_app(store.path, store.database, settings.queries)
-    return passthrough_app(settings.dsn, settings.queries)
+        app = query_app(store.path, store.database, settings.queries)
+    else:
+        app = passthrough_app(settings.dsn, settings.queries)
+    host = settings.query.rpartition(":")[0]
+    if host in LOOPBACK:  # else a web page could read it by a name of its own that resolves to this machine
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK), www_redirect=False)
+    return app
 
 
 def _uvicorn_config(app: Any) -> uvicorn.Config:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import time
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,16 +31,20 @@ def up(
 ) -> None:
     """Run the processor. SIGTERM drains; a second one leaves at once."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    for library in ("clickhouse_connect", "urllib3.connectionpool"):  # what they warn of, we say ourselves, with what it means
+    for library in (
+        "clickhouse_connect",
+        "urllib3.connectionpool",
+    ):  # what they warn of, we say ourselves, with what it means
         logging.getLogger(library).setLevel(logging.ERROR)
     try:
         settings = load(
             {"data": data, "store": store, "grpc": grpc, "http": http, "query": query},
             config=config,
         )
-        from clew_processor.app import (
-            run,  # the engine takes half a second to load; wrong settings are told before
-        )
+        # The engine takes half a second to load, so wrong settings are told before; its time zone is the process's.
+        os.environ["TZ"] = "UTC"
+        time.tzset()
+        from clew_processor.app import run
 
         everything_stored = run(settings, _announce)
     except ClewError as error:

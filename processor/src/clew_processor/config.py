@@ -21,9 +21,7 @@ PREFIX = "CLEW_"
 CONFIG_FILE = "clew.yaml"
 MAX_DAYS = 20_000
 """ClickHouse's DateTime ends in 2106: a retention that reaches beyond it would wrap and delete rows at once."""
-SDK_VARIABLES = frozenset(
-    {"CLEW_CONTENT", "CLEW_SERVICE", "CLEW_ENDPOINT", "CLEW_DISABLED", "CLEW_INSTRUMENTATIONS", "CLEW_REDACT"}
-)
+SDK_VARIABLES = frozenset({"CLEW_CONTENT", "CLEW_ENDPOINT", "CLEW_SERVICE"})
 """Variables of the same prefix that belong to the SDK and the command line."""
 
 
@@ -146,7 +144,7 @@ def load(flags: Mapping[str, Any], *, config: Path | None = None, environ: Mappi
     Raises:
         ConfigError: an unknown key (naming the nearest known one) or a wrong value.
     """
-    known = set(_keys())
+    known = set(known_keys())
     from_file = _read(config)
     for key in _flatten(from_file):
         _require_known(key, known, where=str(config or CONFIG_FILE), shown=key)
@@ -190,7 +188,8 @@ def _read(config: Path | None) -> dict[str, Any]:
     return content
 
 
-def _keys() -> Iterator[str]:
+def known_keys() -> Iterator[str]:
+    """Every setting's dotted name, sections included."""
     for name, field in Settings.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -235,9 +234,9 @@ def _explained(error: ValidationError) -> str:
         key = ".".join(str(part) for part in problem["loc"])
         match problem["type"]:
             case "extra_forbidden":  # a section given as a whole, in JSON
-                lines.append(f"unknown setting {key!r}: {_hint(key, {name: name for name in _keys()})}")
+                lines.append(f"unknown setting {key!r}: {_hint(key, {name: name for name in known_keys()})}")
             case "model_type":
-                inner = ", ".join(name for name in _keys() if name.startswith(f"{key}."))
+                inner = ", ".join(name for name in known_keys() if name.startswith(f"{key}."))
                 lines.append(f"{key}: {problem['input']!r} is wrong: it has settings below it ({inner})")
             case _:
                 lines.append(f"{key}: {problem['input']!r} is wrong: {problem['msg'].removeprefix('Value error, ')}")

@@ -63,20 +63,21 @@ def prepare(span: ReadableSpan, content: Content) -> ReadableSpan:
         content: What is kept of content.
     """
     policy = _Policy(content)
-    attributes = policy.attributes(span.attributes)
-    events = [_event(event, policy) for event in span.events]
+    old_attributes, old_events = span.attributes, span.events  # the span makes new views of them each time
+    attributes = policy.attributes(old_attributes)
+    events = [_event(event, policy) for event in old_events]
     status = _status(span.status, policy)
     if policy.redacted:
         attributes = {**(attributes or {}), _semconv.CLEW_CONTENT_REDACTED: True}
-    same_events = all(new is old for new, old in zip(events, span.events, strict=True))
-    if attributes is span.attributes and same_events and status is span.status:
+    same_events = all(new is old for new, old in zip(events, old_events, strict=True))
+    if attributes is old_attributes and same_events and status is span.status:
         return span
     return ReadableSpan(
         name=span.name,
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=attributes if attributes is span.attributes else _bounded(attributes, span.dropped_attributes),
+        attributes=attributes if attributes is old_attributes else _bounded(attributes, span.dropped_attributes),
         events=events,
         links=span.links,
         kind=span.kind,
@@ -167,8 +168,9 @@ def _structure(value: Any) -> Any:
 
 
 def _event(event: Event, policy: _Policy) -> Event:
-    attributes = policy.attributes(event.attributes)
-    if attributes is event.attributes:
+    old_attributes = event.attributes
+    attributes = policy.attributes(old_attributes)
+    if attributes is old_attributes:
         return event
     return Event(event.name, _bounded(attributes, event.dropped_attributes), event.timestamp)
 

@@ -71,10 +71,16 @@ class ExportQueue(SpanProcessor):
         self._content = content
         self._limits = limits
         self._reset()
-        os.register_at_fork(after_in_child=self._reset)
+        # A fork in the middle of an import would leave the child with that module locked for ever.
+        os.register_at_fork(
+            before=lambda: self._connecting.acquire(),
+            after_in_parent=lambda: self._connecting.release(),
+            after_in_child=self._reset,
+        )
 
     def _reset(self) -> None:
         """The state of a process that has recorded nothing: at the start, and in a fork, where no thread came along."""
+        self._connecting = threading.RLock()
         self._spans: deque[ReadableSpan] = deque()
         self._open: dict[int, Span] = {}
         self._lock = threading.Lock()
@@ -82,6 +88,7 @@ class ExportQueue(SpanProcessor):
         self._wake = threading.Event()
         self._worker: threading.Thread | None = None
         self._destination: Destination | None = None
+        self._trouble = "there was no time to connect"
         self._stopping = False
         self._ended = 0  # spans that came in
         self._delivered = 0
@@ -101,15 +108,11 @@ class ExportQueue(SpanProcessor):
         self._open[context.span_id] = span
         if len(self._open) > MAX_OPEN_SPANS:
             self._open.pop(next(iter(self._open)), None)
+        if self._worker is None:
+            self._start_worker()
 
     def on_end(self, span: ReadableSpan) -> None:
         """Takes an ended span; drops the oldest one where there is no room."""
-        try:
-            self._take(span)
-        except Exception as error:  # no thread to be had, for example
-            _guard.failed("taking a span", error)
-
-    def _take(self, span: ReadableSpan) -> None:
         context = span.context
         if context is None or not context.trace_flags.sampled:
             return
@@ -124,15 +127,14 @@ class ExportQueue(SpanProcessor):
             if waiting > self._limits.queue_spans:
                 self._spans.popleft()
                 self._dropped += 1
-            if self._worker is None:
-                self._worker = threading.Thread(target=self._work, name="clew-export", daemon=True)
-                self._worker.start()
         if waiting >= self._limits.batch_spans:
             self._wake.set()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Waits until what had ended by now is out; returns whether that was in time and nothing was lost."""
         with self._lock:
+            if self._stopping:
+                return False
             goal, dropped_before = self._ended, self._dropped
             self._wake.set()
             self._settled.wait_for(
@@ -168,9 +170,22 @@ class ExportQueue(SpanProcessor):
         if self._dropped:
             _logger.info("clew lost %d of %d spans in this process.", self._dropped, self._ended)
 
+    def _start_worker(self) -> None:
+        # With the first span: a programme without any pays nothing, and one that ends soon after has its exporter by
+        # then. Python starts no threads once it is on its way out.
+        with self._lock:
+            if self._worker is not None:
+                return
+            self._worker = threading.Thread(target=self._work, name="clew-export", daemon=True)
+        try:
+            self._worker.start()
+        except RuntimeError as error:
+            self._trouble = f"no thread to be had ({error})"
+
     def _work(self) -> None:
         token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # nobody is to record our own calls
         try:
+            self._connect()
             while not self._stopping:
                 self._wake.wait(self._limits.delay_s)
                 self._wake.clear()
@@ -202,13 +217,24 @@ class ExportQueue(SpanProcessor):
                 _guard.failed("redacting a span", error)
 
     def _send(self, batch: list[ReadableSpan]) -> bool:
+        destination = self._connect()
+        if destination is None:
+            return False
         try:
-            if self._destination is None:
-                self._destination = self._make_destination()
-            return self._destination.send(batch)
+            return destination.send(batch)
         except Exception as error:
             _guard.failed("sending spans", error)
             return False
+
+    def _connect(self) -> Destination | None:
+        """The destination; None where it cannot be made, which is tried again with the next batch."""
+        with self._connecting:
+            if self._destination is None:
+                try:
+                    self._destination = self._make_destination()
+                except Exception as error:
+                    self._trouble = f"the exporter could not be made ({error})"
+            return self._destination
 
     def _settle(self, *, delivered: int = 0, dropped: int = 0) -> None:
         with self._lock:
@@ -221,12 +247,11 @@ class ExportQueue(SpanProcessor):
         if self._reported or not self._dropped:
             return
         self._reported = True
-        destination = self._destination
         _logger.warning(
             "clew lost %d span(s) so far: %s. The programme is not affected, its record is. Is a processor running "
             "there (`clew up`)? This is said once.",
             self._dropped,
-            "the queue of OTEL_BSP_MAX_QUEUE_SIZE spans was full" if destination is None else destination.trouble,
+            self._trouble if self._destination is None else self._destination.trouble,
         )
 
 

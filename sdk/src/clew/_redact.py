@@ -12,6 +12,8 @@ from clew._secrets import PERSONAL, SECRET_FIELDS, SECRETS, Rule, card_length
 _CACHED_CHARACTERS = 4096
 """Longer texts are not kept in the cache: with 512 entries it holds 2 million characters at most."""
 _ALL = SECRETS + PERSONAL
+_SECRET_FIELD_PARTS = ("passw", "pwd", "secret", "key", "token", "authorization", "cookie")
+"""Every name in `SECRET_FIELDS` holds one of these."""
 _FIELD = "[REDACTED:secret_field]"
 
 
@@ -92,4 +94,4 @@ def _fields(fields: Mapping[Any, Any], *, personal: bool) -> Mapping[Any, Any]:
 
 
 def _names_secret_field(lowered: str) -> bool:
-    return any(field in lowered for field in SECRET_FIELDS)
+    return any(part in lowered for part in _SECRET_FIELD_PARTS)

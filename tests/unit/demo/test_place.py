@@ -62,9 +62,10 @@ def test_a_directory_in_use_is_refused_untouched(tmp_path):
 def test_a_processor_that_outlives_its_demo_keeps_the_directory(tmp_path):
     place = DemoPlace(tmp_path)
     orphan = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(place.lock,))
+    place.held_by(orphan.pid)
     place.close()
     try:
-        with pytest.raises(DemoError, match="another `clew demo` is using"):
+        with pytest.raises(DemoError, match=rf"another `clew demo` is using .*process {orphan.pid}\)"):
             DemoPlace(tmp_path)
     finally:
         orphan.communicate(b"\n")

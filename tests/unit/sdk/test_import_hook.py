@@ -64,7 +64,9 @@ def test_call_comes_at_once_where_the_library_is_there(watch):
 def test_library_imported_by_another_waits_for_the_other(watch):
     """langgraph imports langchain_core while langgraph itself is half there."""
     calls = []
-    watch.when_imported(("corelib", "graphlib2"), lambda: calls.append(hasattr(sys.modules["graphlib2.pregel"], "Pregel")))
+    watch.when_imported(
+        ("corelib", "graphlib2"), lambda: calls.append(hasattr(sys.modules["graphlib2.pregel"], "Pregel"))
+    )
     importlib.import_module("graphlib2.graph")
     assert calls == [True]
 

@@ -16,7 +16,7 @@ from opentelemetry.trace import Status, StatusCode
 from clew._content import Content
 from clew._prepare import prepare
 from clew._redact import redact, redact_text
-from clew._secrets import PERSONAL, SECRETS
+from clew._secrets import PERSONAL, SECRET_FIELDS, SECRETS
 
 A40 = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0"
 # rule -> texts, the secret between « and »
@@ -39,9 +39,16 @@ EXAMPLES = {
     "groq_api_key": [f"«gsk_{A40}»"],
     "xai_api_key": [f"«xai-{A40}»"],
     "jwt": ["«eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P»"],
-    "bearer_token": ["Authorization: Bearer «abcdef1234567890._~+/-abcdef==»", "curl -H 'authorization: bearer «0123456789abcdef»'"],
+    "bearer_token": [
+        "Authorization: Bearer «abcdef1234567890._~+/-abcdef==»",
+        "curl -H 'authorization: bearer «0123456789abcdef»'",
+    ],
     "url_password": ["postgres://app:«s3cr:t!»@db.internal:5432/x", "redis://:«hunter2»@cache"],
-    "password": ["DB_PASSWORD=«hunter22»", "{'api_key': '«abc123def»'}", "AWS_SECRET_ACCESS_KEY=«wJalrXUtnFEMI/K7MDENG/bPxRfi»"],
+    "password": [
+        "DB_PASSWORD=«hunter22»",
+        "{'api_key': '«abc123def»'}",
+        "AWS_SECRET_ACCESS_KEY=«wJalrXUtnFEMI/K7MDENG/bPxRfi»",
+    ],
     "email": ["write to «ines.duarte+x@mail.example.co.uk».", "<«a@b.de»>"],
     "iban": ["to «DE89 3704 0044 0532 0130 00» please", "«GB29NWBK60161331926819»", "«BE68 5390 0754 7034» PLEASE"],
     "card_number": ["card «4111 1111 1111 1111», 12/29", "«5500-0000-0000-0004»", "«378282246310005»"],
@@ -87,7 +94,7 @@ def test_secret_is_replaced_and_nothing_around_it(name, marked):
 def test_json_stays_valid_and_loses_only_the_secret(name, marked, depth):
     """At any depth of JSON in JSON, where a line break before a secret is a backslash and an n."""
     plain = "\n" + marked.replace("«", "").replace("»", "")
-    value = {"text": plain, "n": 1.5, "other": "Zürich \\ \"q\""}
+    value = {"text": plain, "n": 1.5, "other": 'Zürich \\ "q"'}
     for _ in range(depth - 1):
         value = {"arguments": json.dumps(value), "ok": True}
     cleaned = json.loads(redact_text(json.dumps(value), personal=True))
@@ -180,21 +187,26 @@ def test_any_text_is_redacted_once_and_for_all(text):
 
 
 @pytest.mark.parametrize("rule", SECRETS + PERSONAL, ids=lambda rule: rule.name)
-def test_patterns_cannot_backtrack(rule):
-    """Every repetition of variable length is possessive, so matching takes linear time whatever the text."""
-    assert not backtracking(sre_parser.parse(rule.pattern.pattern, rule.pattern.flags))
-    if rule.probe is not None:
-        assert not backtracking(sre_parser.parse(rule.probe.pattern, rule.probe.flags))
+def test_patterns_take_linear_time(rule):
+    """No repetition that could be tried in several ways, and no looking ahead without end."""
+    for pattern in filter(None, (rule.pattern, rule.probe)):
+        assert not list(slow_parts(sre_parser.parse(pattern.pattern, pattern.flags), looking=False))
 
 
-def backtracking(pattern):
-    found = []
+@pytest.mark.parametrize("pattern", ["a*b", "(?:ab)+", "a??", "(?=a*+b)", "(?:x(?!a++))++"])
+def test_slow_patterns_would_be_noticed(pattern):
+    assert list(slow_parts(sre_parser.parse(pattern), looking=False))
+
+
+def slow_parts(pattern, *, looking):
     for operation, argument in pattern:
         if operation in (sre.MAX_REPEAT, sre.MIN_REPEAT) and argument[0] != argument[1]:
-            found.append((operation, argument))
+            yield argument
+        if looking and operation is sre.POSSESSIVE_REPEAT and argument[1] is sre.MAXREPEAT:
+            yield argument
+        ahead = operation in (sre.ASSERT, sre.ASSERT_NOT)
         for part in flatten(argument):
-            found += backtracking(part)
-    return found
+            yield from slow_parts(part, looking=looking or ahead)
 
 
 def flatten(argument):
@@ -203,6 +215,11 @@ def flatten(argument):
     elif isinstance(argument, (tuple, list)):
         for item in argument:
             yield from flatten(item)
+
+
+def test_every_name_of_a_secret_field_is_noticed():
+    for field in SECRET_FIELDS:
+        assert redact_text(json.dumps({field: "x"}), personal=True) == json.dumps({field: "[REDACTED:secret_field]"})
 
 
 def make_span(attributes, events=(), status=None):

@@ -33,7 +33,13 @@ def test_defaults():
 
 @pytest.mark.parametrize(
     ("argv0", "service"),
-    [("/a/tool.py", "tool"), ("/a/pkg/__main__.py", "pkg"), ("-c", "python"), ("", "python"), ("/usr/bin/agent", "agent")],
+    [
+        ("/a/tool.py", "tool"),
+        ("/a/pkg/__main__.py", "pkg"),
+        ("-c", "python"),
+        ("", "python"),
+        ("/usr/bin/agent", "agent"),
+    ],
 )
 def test_service_is_named_after_the_script(monkeypatch, argv0, service):
     monkeypatch.setattr(sys, "argv", [argv0])
@@ -58,7 +64,12 @@ def test_service_in_the_resource_attributes_counts(monkeypatch):
 
 @pytest.mark.parametrize(
     ("standard", "content"),
-    [("SPAN_ONLY", Content.FULL), ("span_and_event", Content.FULL), ("NO_CONTENT", Content.OFF), ("EVENT_ONLY", Content.OFF)],
+    [
+        ("SPAN_ONLY", Content.FULL),
+        ("span_and_event", Content.FULL),
+        ("NO_CONTENT", Content.OFF),
+        ("EVENT_ONLY", Content.OFF),
+    ],
 )
 def test_content_follows_the_standard_variable_where_clews_is_not_set(monkeypatch, standard, content):
     monkeypatch.setenv(_settings.CAPTURE_CONTENT, standard)

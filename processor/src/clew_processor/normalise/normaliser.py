@@ -130,9 +130,7 @@ class Normaliser:
             status=self._status(col.words("status"), error_type, col.words("StatusCode")),
             error_type=error_type,
             finish_reason=col.words("finish_reason").map(lambda reason: self._finish_reasons.get(reason, reason)),
-            time_to_first_ms=np.nan_to_num(
-                col.floats("time_to_first_s") * 1000, nan=0.0, posinf=0.0, neginf=0.0
-            ).astype(np.float32),
+            time_to_first_ms=_milliseconds(col.floats("time_to_first_s")),
         )
 
     def _status(self, said: Words, error_type: Words, code: Words) -> Words:
@@ -178,6 +176,11 @@ class _Columns:
     def floats(self, name: str) -> NDArray[np.float64]:
         array: NDArray[np.float64] = self.arrow(name).to_numpy(zero_copy_only=False)
         return array.astype(np.float64, copy=False)
+
+
+def _milliseconds(seconds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """0 for what is no time: absent, negative, or beyond thirty years."""
+    return np.where((seconds >= 0) & (seconds < 1e9), seconds * 1000, 0).astype(np.float32)
 
 
 def _named(mask: NDArray[np.bool_], word: str) -> Words:

@@ -56,8 +56,8 @@ _EXPLAINS = frozenset(
 
 #: Functions with an effect outside the query, or made to keep a thread busy.
 _FUNCTIONS = re.compile(
-    r"file|ai[A-Z]?\w*(classify|embed|extract|filter|generate|redact|similarity|translate)\w*"
-    r"|sleep(eachrow)?|logtrace|generateserialid|showcertificate|fuzzquery|catboostevaluate|__\w+",
+    r"file|ai(classify|embed|extract|filter|generate|redact|similarity|translate)\w*"
+    r"|sleep(eachrow)?|logtrace|generateserialid|showcertificate|fuzzquery|catboostevaluate",
     re.IGNORECASE,
 )
 
@@ -205,7 +205,7 @@ class Gate:
 
     def _check_function(self, name: str, *, inside_table_expression: bool) -> None:
         lowered = name.lower()
-        if _FUNCTIONS.fullmatch(name):
+        if _FUNCTIONS.fullmatch(name) or name.startswith("__"):  # the engine's internal ones
             raise access_denied(f"Function {name} is not allowed here")
         if lowered in _TABLE_FUNCTIONS:
             return

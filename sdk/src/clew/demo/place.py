@@ -46,11 +46,19 @@ class DemoPlace:
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            holder = os.pread(self.lock, 32, 0).decode(errors="replace").strip()
             os.close(self.lock)
+            processor = f" (its processor is process {holder})" if holder else ""
             raise DemoError(
-                f"another `clew demo` is using {directory}. Stop it first, or run this one elsewhere."
+                f"another `clew demo` is using {directory}{processor}.\n"
+                "Stop it first, or run this one in another directory."
             ) from None
+        os.ftruncate(self.lock, 0)
         self.emptied = self._empty()
+
+    def held_by(self, process: int) -> None:
+        """Notes the process that inherited `lock`, for the message to whoever finds the directory taken."""
+        os.pwrite(self.lock, f"{process}\n".encode(), 0)
 
     def close(self) -> None:
         """Gives the directory back; what is in it stays."""

@@ -83,6 +83,7 @@ class Processor:
                 start_new_session=True,
                 pass_fds=(place.lock,),
             )
+        place.held_by(self._process.pid)
 
     @property
     def otlp_endpoint(self) -> str:
@@ -132,6 +133,9 @@ class Processor:
             raise DemoError(
                 f"the processor did not drain within {seconds:.0f} s and was killed.\n{self._tail()}"
             ) from None
+        except KeyboardInterrupt:  # somebody does not want to wait for it
+            self._process.kill()
+            raise
 
     def _tail(self) -> str:
         return tail(self._log)

@@ -59,7 +59,7 @@ class Demo:
             Pen(sys.stderr).bad(f"clew demo: {error}")
             return 1
         except KeyboardInterrupt:
-            return 0
+            return 130  # 128 and the number of SIGINT, as shells have it
 
     def _in_its_place(self) -> int:
         if missing := missing_packages():

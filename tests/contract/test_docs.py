@@ -1,0 +1,49 @@
+"""docs/settings.md names every setting, with the default that is in force."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from clew._settings import VARIABLES
+from clew_processor.config import SDK_VARIABLES, Settings, known_keys
+
+PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")
+ROWS = dict(re.findall(r"^\| `([\w.]+)` \| ([^|]+?) \|", PAGE, re.MULTILINE))
+UNITS = {"MiB": 2**20, "GiB": 2**30}
+
+
+def default(key: str) -> object:
+    value: object = Settings(_env_file=None)
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+LEAVES = [key for key in known_keys() if not isinstance(default(key), BaseModel)]
+
+
+@pytest.mark.parametrize("key", LEAVES)
+def test_every_setting_is_documented_with_its_default(key):
+    written = ROWS[key].strip("`")
+    if written.startswith("see ") or written == "half of the cores":
+        return
+    value = default(key)
+    number, _, unit = written.partition(" ")
+    if unit in UNITS:
+        assert value == int(number) * UNITS[unit]
+    elif isinstance(value, (int, float)):
+        assert value == float(written)
+    else:
+        assert str(value) == ("" if written == "empty" else written)
+
+
+def test_no_setting_is_documented_that_is_not_there():
+    assert set(ROWS) - set(VARIABLES) == set(LEAVES)
+
+
+def test_every_variable_of_the_sdk_is_documented_and_left_alone_by_the_processor():
+    assert set(ROWS) & set(VARIABLES) == set(VARIABLES) == SDK_VARIABLES
