@@ -9,6 +9,8 @@ from pathlib import Path
 _TICK = os.sysconf("SC_CLK_TCK")
 # Positions after the command name in /proc/PID/stat; see proc_pid_stat(5).
 _PARENT, _USER, _SYSTEM, _CHILD_USER, _CHILD_SYSTEM = 1, 11, 12, 13, 14
+# How grpcio names its threads.
+_GRPC_THREADS = ("event_engine", "grpc", "resolver", "timer", "default-exec")
 
 
 def cpu_seconds(pid: int) -> float:
@@ -34,11 +36,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def receiving_seconds(pid: int) -> float:
-    """CPU seconds of a process's main thread and of the threads that gRPC has given names of their own.
-
-    In the processor these receive and answer; the pipeline's thread and library pools keep the program's name.
-    """
-    program = Path(f"/proc/{pid}/comm").read_text()
+    """CPU seconds of a process's main thread and of gRPC's own threads: those that receive and answer."""
     seconds = 0.0
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
@@ -46,7 +44,7 @@ def receiving_seconds(pid: int) -> float:
             on_cpu_ns = int((task / "schedstat").read_text().split()[0])
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(task.name) == pid or name != program:
+        if int(task.name) == pid or name.startswith(_GRPC_THREADS):
             seconds += on_cpu_ns / 1e9
     return seconds
 

@@ -106,4 +106,5 @@ def test_everything_acknowledged_is_there_once_after_a_kill(tmp_path: Path) -> N
         ):
             assert len(load.acknowledged) <= again.value(total) <= len(rows), total
         assert again.value("SELECT sum(input_tokens) = 10 * sum(output_tokens) FROM runs")
+        assert "schema: applied" not in again.err
         assert again.export(load._request()[1]).SerializeToString() == b""

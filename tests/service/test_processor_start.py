@@ -15,7 +15,6 @@ from clew_processor.commands import up
 from clew_processor.config import load
 from shared.otlp import request, span
 from shared.processor import Processor, processor, refused, start
-from shared.writable_clickhouse import writable_clickhouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,11 +168,11 @@ def test_a_flag_counts_before_the_environment_before_the_file_before_the_default
 
 
 def test_a_running_processor_follows_the_same_order(tmp_path: Path) -> None:
-    with writable_clickhouse(tmp_path / "clickhouse") as store:
-        wrong = "clickhouse://default@127.0.0.1:1/clew"
-        env = {"CLEW_STORE": store.dsn("from_env"), "CLEW_GRPC": "127.0.0.1:1"}
-        with processor(tmp_path, settings={"store": wrong, "tenant": "from-file"}, env=env) as running:
-            assert "/from_env" in running.out
-            running.export(request(span(start=time.time_ns())))
-            with store.client("from_env") as client:
-                assert client.command("SELECT TenantId FROM otel_traces") == "from-file"
+    in_file = {"store": f"chdb://{tmp_path}/of-the-file", "tenant": "of-the-file", "data": "/dev/null/of-the-file"}
+    in_env = {"CLEW_STORE": f"chdb://{tmp_path}/of-the-environment", "CLEW_GRPC": "127.0.0.1:1"}
+    with processor(tmp_path, settings=in_file, env=in_env) as running:
+        assert f"chdb://{tmp_path}/of-the-environment" in running.out
+        assert running.data.is_dir()
+        running.export(request(span(start=time.time_ns())))
+        assert running.value("SELECT TenantId FROM otel_traces") == "of-the-file"
+    assert not (tmp_path / "of-the-file").exists()

@@ -7,11 +7,15 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
 
 import pytest
+
 from shared.trace_sink import TraceSink, attributes, trace_sink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ANSWERS = {
     "/v1/chat/completions": {
@@ -69,7 +73,7 @@ agent()
 
 
 class _Models(BaseHTTPRequestHandler):
-    def do_POST(self):  # noqa: N802
+    def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         body = json.dumps(ANSWERS[self.path]).encode()
         self.send_response(200)

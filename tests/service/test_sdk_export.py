@@ -12,6 +12,7 @@ import time
 
 import grpc
 import pytest
+
 from shared.trace_sink import TraceSink, attributes, trace_sink
 
 AGENT = """
@@ -162,8 +163,9 @@ def test_restarted_processor_gets_what_was_recorded_meanwhile():
     with trace_sink(port=first.port) as second:
         assert agent.stdout.readline() == "True\n"
         assert len(second.spans) == 3
-    out, err = agent.communicate(timeout=60)
-    assert (agent.returncode, out, err) == (0, "", "")
+    _, err = agent.communicate(timeout=60)
+    assert agent.returncode == 0
+    assert "clew" not in err  # gRPC's own core may note that the connection went away
 
 
 def test_sigterm_ends_and_sends_what_is_open_and_still_kills(sink):

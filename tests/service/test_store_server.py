@@ -30,8 +30,8 @@ RETENTION = Retention(spans_days=30, runs_days=400, content_days=30)
 OF_ARRIVAL = "^(IngestedAt|applied_at|day|seen_at|updated_at|version)$"
 """Columns that say when something arrived, or was applied."""
 READ = {
-    "otel_traces", "otel_traces_full", "otel_traces_trace_id_ts", "span_content", "runs", "loops", "gates", "usage_1m", "ledger_1m",
-    "span_corrections", "schema_migrations",
+    "otel_traces", "otel_traces_full", "otel_traces_trace_id_ts", "span_content", "span_corrections",
+    "runs", "loops", "gates", "usage_1m", "ledger_1m", "schema_migrations",
 }  # fmt: skip
 
 

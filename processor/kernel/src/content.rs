@@ -5,7 +5,7 @@ use std::ops::Range;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use crate::message;
+use crate::message::{self, Tapes};
 use crate::sip::{Hash, Key, hash128, hash128_both};
 
 /// Contents remembered per generation; twice as many at most are held.
@@ -98,6 +98,7 @@ pub struct Work {
     forms: Vec<u8>,
     form_ends: Vec<(usize, usize)>,
     form_hashes: Vec<Hash>,
+    pub tapes: Tapes,
 }
 
 /// Hashes the `pieces` of `text` into `work.names` and gives those to `emit` that were not given out lately.
@@ -114,7 +115,7 @@ pub fn take<'t>(
 ) {
     let piece =
         |index: usize| pieces.get(index).and_then(|range| text.get(range.clone())).unwrap_or_default();
-    let Work { names, forms, form_ends, form_hashes } = work;
+    let Work { names, forms, form_ends, form_hashes, tapes } = work;
     names.clear();
     hash_all(&owner.key, pieces.len(), piece, |raw| names.push(Names { raw, canonical: raw }));
 
@@ -126,7 +127,7 @@ pub fn take<'t>(
                 names.canonical = known.canonical
             }
             _ => {
-                message::canonical(piece(index), message, forms);
+                message::canonical(piece(index), message, tapes, forms);
                 form_ends.push((index, forms.len()));
             }
         }

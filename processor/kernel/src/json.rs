@@ -108,99 +108,188 @@ fn string_end(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
     }
 }
 
-/// A string as written between its quotes.
-#[derive(Debug, Clone, Copy)]
-pub struct Raw<'a> {
-    text: &'a [u8],
-    /// Whether there are escapes in it.
-    escaped: bool,
+/// What a node is; a key is a `Str` before its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Null,
+    True,
+    False,
+    Number,
+    /// A string without escapes.
+    Str,
+    /// A string with escapes.
+    Escaped,
+    Array,
+    Object,
 }
 
-/// A parsed value that borrows its text. Keys are borrowed exactly when they are written without escapes.
-#[derive(Debug, Clone)]
-pub enum Json<'a> {
-    Null,
-    Bool(bool),
-    Number(&'a [u8]),
-    Str(Raw<'a>),
-    Array(Vec<Json<'a>>),
-    Object(Vec<(Cow<'a, [u8]>, Json<'a>)>),
+/// One value of a parsed text. Nodes stand in reading order, so that what an array or object holds follows it.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    kind: Kind,
+    /// The text of a number, or of a string between its quotes.
+    start: u32,
+    end: u32,
+    /// The node after this one and all it holds.
+    next: u32,
+}
+
+const VOID: Node = Node { kind: Kind::Null, start: 0, end: 0, next: u32::MAX };
+
+/// Room for a parsed text, kept from one to the next.
+#[derive(Debug, Default)]
+pub struct Tape {
+    nodes: Vec<Node>,
+}
+
+impl Tape {
+    /// Parses a complete JSON text (RFC 8259). None when it is not one, or nests deeper than [`MAX_DEPTH`].
+    pub fn parse<'a>(&'a mut self, text: &'a [u8]) -> Option<Json<'a>> {
+        u32::try_from(text.len()).ok()?;
+        self.nodes.clear();
+        let mut parser = Parser { text, at: 0, nodes: &mut self.nodes };
+        parser.value(0)?;
+        parser.space();
+        (parser.at == text.len()).then_some(Json { text, nodes: &self.nodes, at: 0 })
+    }
+}
+
+/// A value of a parsed text.
+#[derive(Debug, Clone, Copy)]
+pub struct Json<'a> {
+    text: &'a [u8],
+    nodes: &'a [Node],
+    at: u32,
 }
 
 impl<'a> Json<'a> {
-    /// Parses a complete JSON text (RFC 8259). None when it is not one, or nests deeper than [`MAX_DEPTH`].
-    pub fn parse(text: &'a [u8]) -> Option<Self> {
-        let mut parser = Parser { text, at: 0 };
-        let value = parser.value(0)?;
-        parser.space();
-        (parser.at == text.len()).then_some(value)
+    fn node(self) -> Node {
+        self.nodes.get(self.at as usize).copied().unwrap_or(VOID)
+    }
+
+    fn raw(self) -> &'a [u8] {
+        let node = self.node();
+        self.text.get(node.start as usize..node.end as usize).unwrap_or_default()
+    }
+
+    pub fn is_null(self) -> bool {
+        self.node().kind == Kind::Null
+    }
+
+    pub fn is_array(self) -> bool {
+        self.node().kind == Kind::Array
+    }
+
+    /// The decoded text of a string; borrowed exactly when it is written without escapes.
+    pub fn string(self) -> Option<Cow<'a, [u8]>> {
+        match self.node().kind {
+            Kind::Str => Some(Cow::Borrowed(self.raw())),
+            Kind::Escaped => Some(Cow::Owned(decode(self.raw()))),
+            _ => None,
+        }
+    }
+
+    /// The values right inside an array, or the keys and values in turn of an object.
+    pub fn inside(self) -> impl Iterator<Item = Json<'a>> {
+        let node = self.node();
+        let mut at = self.at + 1;
+        let end = if matches!(node.kind, Kind::Array | Kind::Object) { node.next } else { at };
+        std::iter::from_fn(move || {
+            let inner = Json { at, ..self };
+            (at < end).then(|| {
+                at = inner.node().next;
+                inner
+            })
+        })
+    }
+
+    /// Keys and values of an object; nothing for other values.
+    pub fn members(self) -> impl Iterator<Item = (Json<'a>, Json<'a>)> {
+        let is_object = self.node().kind == Kind::Object;
+        let mut inside = self.inside();
+        std::iter::from_fn(move || if is_object { inside.next().zip(inside.next()) } else { None })
+    }
+
+    /// Whether this is the string `text`.
+    pub fn is(self, text: &[u8]) -> bool {
+        match self.node().kind {
+            Kind::Str => self.raw() == text,
+            Kind::Escaped => decode(self.raw()) == text,
+            _ => false,
+        }
     }
 
     /// The member of an object; the last one when the key is repeated.
-    pub fn member(&self, key: &[u8]) -> Option<&Json<'a>> {
-        match self {
-            Json::Object(members) => {
-                members.iter().rev().find(|(name, _)| name.as_ref() == key).map(|(_, v)| v)
-            }
-            _ => None,
-        }
-    }
-
-    /// The decoded text of a string.
-    pub fn text(&self) -> Option<Cow<'a, [u8]>> {
-        match self {
-            Json::Str(raw) => Some(decode(*raw)),
-            _ => None,
-        }
+    pub fn member(self, key: &[u8]) -> Option<Json<'a>> {
+        self.members().filter(|(name, _)| name.is(key)).map(|(_, value)| value).last()
     }
 
     /// Appends the canonical form: object keys sorted by their bytes, null members dropped, no white space, one way to
     /// write each number and string.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        match self {
-            Json::Null => out.extend_from_slice(b"null"),
-            Json::Bool(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
-            Json::Number(digits) => write_number(digits, out),
-            Json::Str(raw) => write_string(*raw, out),
-            Json::Array(elements) => {
-                out.push(b'[');
-                for (index, element) in elements.iter().enumerate() {
-                    if index > 0 {
-                        out.push(b',');
-                    }
-                    element.write(out);
-                }
-                out.push(b']');
-            }
-            Json::Object(members) => write_object(members.iter().map(|(key, value)| (key, value)), out),
+    pub fn write(self, out: &mut Vec<u8>) {
+        match self.node().kind {
+            Kind::Null => out.extend_from_slice(b"null"),
+            Kind::True => out.extend_from_slice(b"true"),
+            Kind::False => out.extend_from_slice(b"false"),
+            Kind::Number => write_number(self.raw(), out),
+            Kind::Str | Kind::Escaped => self.write_string(out),
+            Kind::Array => write_array(self.inside(), out, Json::write),
+            Kind::Object => write_object(self.members(), out, |_, value, out| value.write(out)),
         }
+    }
+
+    fn write_string(self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        match self.node().kind {
+            Kind::Escaped => escape_into(&decode(self.raw()), out),
+            _ => out.extend_from_slice(self.raw()),
+        }
+        out.push(b'"');
     }
 }
 
-/// A member of an object.
-pub type Member<'m, 'a> = (&'m Cow<'a, [u8]>, &'m Json<'a>);
-
-/// Appends an object of the given members in canonical form. The last of equal keys counts.
-pub fn write_object<'m, 'a: 'm>(members: impl Iterator<Item = Member<'m, 'a>>, out: &mut Vec<u8>) {
-    write_members(members, out, |_, value, out| value.write(out));
+/// Appends an array of the given elements, each written by `write`.
+pub fn write_array<'a>(
+    elements: impl Iterator<Item = Json<'a>>,
+    out: &mut Vec<u8>,
+    write: impl Fn(Json<'a>, &mut Vec<u8>),
+) {
+    out.push(b'[');
+    for (index, element) in elements.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(element, out);
+    }
+    out.push(b']');
 }
 
-/// As [`write_object`], the values written by `write`.
-pub fn write_members<'m, 'a: 'm>(
-    members: impl Iterator<Item = Member<'m, 'a>>,
+/// Appends an object of the given members in canonical form, the values written by `write`, which is given the decoded
+/// key too. The last of equal keys counts.
+pub fn write_object<'a>(
+    members: impl Iterator<Item = (Json<'a>, Json<'a>)>,
     out: &mut Vec<u8>,
-    write: impl Fn(&[u8], &Json<'a>, &mut Vec<u8>),
+    write: impl Fn(&[u8], Json<'a>, &mut Vec<u8>),
 ) {
-    let mut sorted: Vec<Member<'m, 'a>> = Vec::with_capacity(8);
+    write_named(members.map(|(key, value)| (key.string().unwrap_or_default(), value)), out, write);
+}
+
+/// As [`write_object`], with keys that need not be those of the text (borrowed ones hold nothing to escape).
+pub fn write_named<'a>(
+    members: impl Iterator<Item = (Cow<'a, [u8]>, Json<'a>)>,
+    out: &mut Vec<u8>,
+    write: impl Fn(&[u8], Json<'a>, &mut Vec<u8>),
+) {
+    let mut sorted = Vec::with_capacity(8);
     sorted.extend(members);
     // Stable, so the last of equal keys is the last received.
-    sorted.sort_by(|a, b| a.0.cmp(b.0));
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
     let mut rest = sorted.iter().peekable();
     let mut first = true;
     out.push(b'{');
     while let Some((key, value)) = rest.next() {
         let repeated = rest.peek().is_some_and(|(next, _)| next == key);
-        if repeated || matches!(value, Json::Null) {
+        if repeated || value.is_null() {
             continue;
         }
         if !first {
@@ -213,7 +302,7 @@ pub fn write_members<'m, 'a: 'm>(
             Cow::Owned(decoded) => escape_into(decoded, out),
         }
         out.extend_from_slice(b"\":");
-        write(key, value, out);
+        write(key, *value, out);
     }
     out.push(b'}');
 }
@@ -232,15 +321,6 @@ fn write_number(digits: &[u8], out: &mut Vec<u8>) {
         // Integers of any size stay exact, and so does what no double can hold.
         _ => out.extend_from_slice(digits),
     }
-}
-
-fn write_string(raw: Raw<'_>, out: &mut Vec<u8>) {
-    out.push(b'"');
-    match decode(raw) {
-        Cow::Borrowed(plain) => out.extend_from_slice(plain),
-        Cow::Owned(decoded) => escape_into(&decoded, out),
-    }
-    out.push(b'"');
 }
 
 /// Appends decoded text with the escapes JSON demands. A lone surrogate, which no UTF-8 can hold, comes out of
@@ -268,12 +348,8 @@ fn escape_into(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text.get(plain..).unwrap_or_default());
 }
 
-/// The string's text, escapes resolved; borrowed exactly when there were none.
-fn decode(raw: Raw<'_>) -> Cow<'_, [u8]> {
-    let Raw { text: raw, escaped } = raw;
-    if !escaped {
-        return Cow::Borrowed(raw);
-    }
+/// The text between a string's quotes, escapes resolved.
+fn decode(raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());
     let mut at = 0;
     while let Some(jump) = memchr::memchr(b'\\', raw.get(at..).unwrap_or_default()) {
@@ -302,7 +378,7 @@ fn decode(raw: Raw<'_>) -> Cow<'_, [u8]> {
         }
     }
     out.extend_from_slice(raw.get(at..).unwrap_or_default());
-    Cow::Owned(out)
+    out
 }
 
 /// The four hex digits at `at`; the parser has checked them.
@@ -326,11 +402,15 @@ fn push_point(point: u32, out: &mut Vec<u8>) {
 struct Parser<'a> {
     text: &'a [u8],
     at: usize,
+    nodes: &'a mut Vec<Node>,
 }
 
-impl<'a> Parser<'a> {
+/// `Some` where parsing can go on.
+type Parsed = Option<()>;
+
+impl Parser<'_> {
     fn space(&mut self) {
-        while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        while self.text.get(self.at).is_some_and(|byte| is_space(*byte)) {
             self.at += 1;
         }
     }
@@ -341,87 +421,86 @@ impl<'a> Parser<'a> {
         self.text.get(self.at).copied()
     }
 
-    fn value(&mut self, depth: u32) -> Option<Json<'a>> {
+    fn push(&mut self, kind: Kind, start: usize, end: usize) {
+        let next = self.nodes.len() as u32 + 1;
+        // Offsets fit: `Tape::parse` takes no longer texts.
+        self.nodes.push(Node { kind, start: start as u32, end: end as u32, next });
+    }
+
+    fn value(&mut self, depth: u32) -> Parsed {
         match self.peek()? {
             b'{' | b'[' if depth >= MAX_DEPTH => None,
-            b'{' => self.object(depth),
-            b'[' => self.array(depth),
-            b'"' => self.string().map(Json::Str),
-            b't' => self.word(b"true", Json::Bool(true)),
-            b'f' => self.word(b"false", Json::Bool(false)),
-            b'n' => self.word(b"null", Json::Null),
+            b'{' => self.nested(Kind::Object, b'}', depth),
+            b'[' => self.nested(Kind::Array, b']', depth),
+            b'"' => self.string(),
+            b't' => self.word(b"true", Kind::True),
+            b'f' => self.word(b"false", Kind::False),
+            b'n' => self.word(b"null", Kind::Null),
             _ => self.number(),
         }
     }
 
-    fn word(&mut self, word: &[u8], value: Json<'a>) -> Option<Json<'a>> {
+    fn word(&mut self, word: &[u8], kind: Kind) -> Parsed {
         self.text.get(self.at..)?.strip_prefix(word)?;
+        self.push(kind, self.at, self.at + word.len());
         self.at += word.len();
-        Some(value)
+        Some(())
     }
 
-    fn array(&mut self, depth: u32) -> Option<Json<'a>> {
+    fn nested(&mut self, kind: Kind, close: u8, depth: u32) -> Parsed {
+        let own = self.nodes.len();
+        self.push(kind, self.at, self.at);
         self.at += 1;
-        let mut elements = Vec::with_capacity(4);
-        if self.peek()? == b']' {
+        if self.peek()? == close {
             self.at += 1;
-            return Some(Json::Array(elements));
+            return Some(());
         }
         loop {
-            elements.push(self.value(depth + 1)?);
+            if kind == Kind::Object {
+                if self.peek()? != b'"' {
+                    return None;
+                }
+                self.string()?;
+                if self.peek()? != b':' {
+                    return None;
+                }
+                self.at += 1;
+            }
+            self.value(depth + 1)?;
             let next = self.peek()?;
             self.at += 1;
-            match next {
-                b',' => {}
-                b']' => return Some(Json::Array(elements)),
-                _ => return None,
+            if next == close {
+                break;
             }
-        }
-    }
-
-    fn object(&mut self, depth: u32) -> Option<Json<'a>> {
-        self.at += 1;
-        let mut members = Vec::with_capacity(4);
-        if self.peek()? == b'}' {
-            self.at += 1;
-            return Some(Json::Object(members));
-        }
-        loop {
-            if self.peek()? != b'"' {
+            if next != b',' {
                 return None;
             }
-            let key = decode(self.string()?);
-            if self.peek()? != b':' {
-                return None;
-            }
-            self.at += 1;
-            members.push((key, self.value(depth + 1)?));
-            let next = self.peek()?;
-            self.at += 1;
-            match next {
-                b',' => {}
-                b'}' => return Some(Json::Object(members)),
-                _ => return None,
-            }
         }
+        let next = self.nodes.len() as u32;
+        self.nodes.get_mut(own)?.next = next;
+        Some(())
     }
 
     /// The string at hand, its escapes checked; none when there is a control character in it.
-    fn string(&mut self) -> Option<Raw<'a>> {
+    fn string(&mut self) -> Parsed {
         let start = self.at + 1;
         let (end, escaped) = string_end(self.text, start)?;
         self.at = end + 1;
         let text = self.text.get(start..end)?;
         // The least byte, because compilers know how to find that many bytes at a time.
         let least = text.iter().fold(u8::MAX, |least, byte| least.min(*byte));
-        (least >= 0x20 && (!escaped || check_escapes(text))).then_some(Raw { text, escaped })
+        if least < 0x20 || (escaped && !check_escapes(text)) {
+            return None;
+        }
+        self.push(if escaped { Kind::Escaped } else { Kind::Str }, start, end);
+        Some(())
     }
 
-    fn number(&mut self) -> Option<Json<'a>> {
-        let rest = self.text.get(self.at..)?;
-        let size = number_len(rest)?;
+    fn number(&mut self) -> Parsed {
+        let size = number_len(self.text.get(self.at..)?)?;
+        self.push(Kind::Number, self.at, self.at + size);
         self.at += size;
-        rest.get(..size).map(Json::Number)
+        Some(())
     }
 }
 

@@ -8,7 +8,7 @@ mod content;
 pub mod decode;
 mod json;
 mod keys;
-pub mod message;
+mod message;
 mod otlp;
 mod parents;
 pub mod plan;

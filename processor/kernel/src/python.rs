@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyCapsule};
 
 use crate::content::Memory;
 use crate::decode::{self, Clock, FIXED_COLUMNS, MAX_CALL_BYTES};
+use crate::message::Tapes;
 use crate::plan::Plan;
 use crate::sip::{Key, hash128};
 
@@ -168,7 +169,7 @@ fn failed(error: arrow_schema::ArrowError) -> PyErr {
 #[pyfunction]
 fn canonical_json<'py>(py: Python<'py>, text: &[u8]) -> Bound<'py, PyBytes> {
     let mut out = Vec::new();
-    crate::message::canonical(text, false, &mut out);
+    crate::message::canonical(text, false, &mut Tapes::default(), &mut out);
     PyBytes::new(py, &out)
 }
 

@@ -15,7 +15,7 @@ use crate::content::{Memory, Owner, Work, take};
 use crate::decode::FIXED_COLUMNS;
 use crate::json::{split_array, trim};
 use crate::keys::KeyTable;
-use crate::message::calls;
+use crate::message::{Tapes, calls};
 use crate::otlp::{Attr, Body, Link, Span, Value};
 use crate::parents::Parents;
 use crate::plan::{Form, Plan, Type, calls_name};
@@ -530,7 +530,7 @@ impl<'a> Rows<'a> {
                 if let Some(calls) = calls {
                     calls.ends.pad(row);
                     for range in elements.iter() {
-                        calls.add(text.get(range.clone()).unwrap_or_default(), owner);
+                        calls.add(text.get(range.clone()).unwrap_or_default(), owner, &mut work.tapes);
                     }
                     calls.ends.end(calls.names.len());
                 }
@@ -619,8 +619,8 @@ impl<'a> Rows<'a> {
 }
 
 impl Calls {
-    fn add(&mut self, message: &[u8], owner: &Owner) {
-        calls(message, &mut |call| {
+    fn add(&mut self, message: &[u8], owner: &Owner, tapes: &mut Tapes) {
+        calls(message, tapes, |call| {
             let index = self.names.len();
             if call.name.is_some() {
                 self.named.set(index);

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.sdk.trace import SpanProcessor
 
-from clew import _guard, _semconv
+from clew import _guard, _lineage, _semconv
 from clew._prepare import prepare, text_size
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ class ExportQueue(SpanProcessor):
         self._reset()
         # A fork in the middle of an import would leave the child with that module locked for ever.
         os.register_at_fork(
-            before=lambda: self._connecting.acquire(),
-            after_in_parent=lambda: self._connecting.release(),
-            after_in_child=self._reset,
+            before=self._before_fork, after_in_parent=self._after_fork_in_parent, after_in_child=self._reset
         )
 
     def _reset(self) -> None:
@@ -95,16 +93,23 @@ class ExportQueue(SpanProcessor):
         self._dropped = 0
         self._reported = False
 
+    def _before_fork(self) -> None:
+        self._connecting.acquire()
+
+    def _after_fork_in_parent(self) -> None:
+        self._connecting.release()
+
     @property
     def dropped(self) -> int:
         """Spans that came in and were lost."""
         return self._dropped
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
-        """Remembers the span for the case that the process ends before it."""
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Tells the span whose it is, and remembers it for the case that the process ends before it."""
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled:
             return
+        _lineage.inherit(span, parent_context)
         self._open[context.span_id] = span
         if len(self._open) > MAX_OPEN_SPANS:
             self._open.pop(next(iter(self._open)), None)

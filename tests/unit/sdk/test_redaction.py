@@ -22,7 +22,7 @@ A40 = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0"
 # rule -> texts, the secret between « and »
 EXAMPLES = {
     "private_key": [
-        "key:\n«-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIE+a/b=\n-----END RSA PRIVATE KEY-----»\nrest",
+        "key:\n«-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,X\n\nMIIE+a/b=\n-----END RSA PRIVATE KEY-----»\nrest",
         "«-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk»",
     ],
     "anthropic_api_key": [f"use «sk-ant-api03-{A40}-_AA» now"],

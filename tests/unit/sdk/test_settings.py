@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 import pytest
-from clew_processor.config import SDK_VARIABLES
-from clew_processor.config import Settings as ProcessorSettings
 
 from clew import _settings
 from clew._content import Content
 from clew.errors import SettingError
+from clew_processor.config import SDK_VARIABLES
+from clew_processor.config import Settings as ProcessorSettings
 
 
 @pytest.fixture(autouse=True)

@@ -126,16 +126,15 @@ class GrpcReceiver:
 
     async def _export(self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         assert self._intake is not None
-        try:
-            receipt = await self._intake.submit(Request(body, self._tenant, time.time_ns()))
-        except Refused as refused:
-            code = CODES[refused.kind]
+        outcome = await self._intake.submit(Request(body, self._tenant, time.time_ns()))
+        del body  # abort raises, and what it raises outlives the call by some time
+        if isinstance(outcome, Refused):
+            code, text = CODES[outcome.kind], clipped(str(outcome))
             self._metrics.count_request("grpc", code.name)
-            text = clipped(str(refused))
             context.set_trailing_metadata(_details(code, text))
             await context.abort(code, text)
         self._metrics.count_request("grpc", "OK")
-        return response(receipt)
+        return response(outcome)
 
 
 def response(receipt: Receipt) -> bytes:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from clew_processor.control.health import Health
     from clew_processor.control.metrics import Metrics
-    from clew_processor.spool.intake import Intake
+    from clew_processor.spool.intake import Intake, Outcome
 
 PROTOBUF = "application/x-protobuf"
 CODES = {
@@ -62,18 +62,21 @@ def http_app(intake: Intake, *, tenant: str, max_request_bytes: int, health: Hea
                 "set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n",
                 415,
             )
+        outcome: Outcome
         try:
             body = await _body(request, max_request_bytes)
-            receipt = await intake.submit(SpoolRequest(body, tenant, time.time_ns()))
+            outcome = await intake.submit(SpoolRequest(body, tenant, time.time_ns()))
         except ClientDisconnect:
             return Response(status_code=400)
         except Refused as refused:
-            http, code = CODES[refused.kind]
+            outcome = refused.with_traceback(None)
+        if isinstance(outcome, Refused):
+            http, code = CODES[outcome.kind]
             metrics.count_request("http", str(http))
             headers = {"Retry-After": str(RETRY_AFTER_S)} if http == 503 else {}
-            return Response(status_message(code, clipped(str(refused))).SerializeToString(), http, headers, PROTOBUF)
+            return Response(status_message(code, clipped(str(outcome))).SerializeToString(), http, headers, PROTOBUF)
         metrics.count_request("http", "200")
-        return Response(response(receipt), 200, media_type=PROTOBUF)
+        return Response(response(outcome), 200, media_type=PROTOBUF)
 
     def refuse(signal: str) -> Callable[[Request], Awaitable[Response]]:
         async def answer(_request: Request) -> Response:

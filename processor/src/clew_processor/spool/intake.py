@@ -88,19 +88,20 @@ class Intake:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
-    async def submit(self, request: Request) -> Receipt:
+    async def submit(self, request: Request) -> Outcome:
         """Waits until the request's spans are stored.
 
-        Raises:
-            Refused: malformed, or no room, or shutting down, or the store does not take it.
+        Returns:
+            Its receipt; or why it is refused: malformed, or no room, or shutting down, or the store does not take it.
+            It is not raised: a traceback would keep the request's bytes until the next run of the cycle collector.
         """
         spans = getattr(clew_kernel, "count_spans", lambda b: len(b) // 400 + 1)(request.body)
         waiting = _Waiting(request, spans, self._clock(), asyncio.get_running_loop().create_future())
         with self._changed:
             if self._closing:
-                raise Refused(RefusalKind.UNAVAILABLE, SHUTTING_DOWN)
+                return Refused(RefusalKind.UNAVAILABLE, SHUTTING_DOWN)
             if self._waiting_bytes + len(request.body) > self._limits.max_waiting_bytes and self._waiting:
-                raise Refused(
+                return Refused(
                     RefusalKind.UNAVAILABLE,
                     f"{self._waiting_bytes} bytes are waiting for the store, the limit is "
                     f"{self._limits.max_waiting_bytes}: send it again shortly",
@@ -110,13 +111,10 @@ class Intake:
             if len(self._waiting) == 1 or self._waiting_spans >= self._limits.max_batch_spans:
                 self._changed.notify()
         try:
-            outcome = await waiting.answer
+            return await waiting.answer
         except asyncio.CancelledError:  # the sender is gone and will send it again: storing it would store it twice
             self._forget(waiting)
             raise
-        if isinstance(outcome, Refused):
-            raise outcome
-        return outcome
 
     @property
     def waiting_bytes(self) -> int:
@@ -155,6 +153,7 @@ class Intake:
             self._in_hand = []
             assert self._loop is not None
             self._loop.call_soon_threadsafe(_answer, batch, outcomes)
+            del batch  # its bytes are not to be held while the next one is waited for
 
     def _next_batch(self) -> list[_Waiting]:
         """The next batch in order of arrival; empty when drained."""

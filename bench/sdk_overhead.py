@@ -1,0 +1,156 @@
+"""What the SDK costs the agent: a span of clew's beside a bare one of OpenTelemetry's, redaction, and the imports.
+
+    python bench/sdk_overhead.py [--spans 20000] [--rounds 7]
+
+Everything is CPU time of this process (or of the process started, for imports); each number is the smallest of the
+rounds, in which the candidates take turns. Spans go to a processor that throws them away, so what is measured is what
+the agent's own thread pays; redaction is paid by the exporting thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+from time import process_time
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+import clew
+from clew import _content, _redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+tracer = trace.get_tracer("bare")
+ATTRIBUTES = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "f", "gen_ai.tool.type": "function"}
+
+
+def function(key: str) -> dict[str, str]:
+    """What the decorated functions do: next to nothing."""
+    return {"key": key}
+
+
+async def async_function(key: str) -> dict[str, str]:
+    """The same, asynchronous."""
+    return {"key": key}
+
+
+tool = clew.tool(function)
+agent = clew.agent(function)
+async_tool = clew.tool(async_function)
+
+
+def bare() -> None:
+    """The yardstick: one span, three attributes, current while the function runs."""
+    with tracer.start_as_current_span("execute_tool f", attributes=ATTRIBUTES):
+        function("k")
+
+
+def step() -> None:
+    """`clew.step`."""
+    with clew.step("act"):
+        function("k")
+
+
+def gate() -> None:
+    """`clew.gate` with a decision."""
+    with clew.gate("g", kind="policy", phase="pre_tool") as gate:
+        gate.allow()
+
+
+@clew.agent
+def inside(work: Callable[[], Any], times: int) -> None:
+    """Runs the work as an agent's."""
+    for _ in range(times):
+        work()
+
+
+async def _awaited(times: int) -> None:
+    for _ in range(times):
+        await async_tool("k")
+
+
+def measure(times: int, rounds: int) -> dict[str, float]:
+    """Candidate -> microseconds of CPU time for each span."""
+    off, full = _content.Content.OFF, _content.Content.FULL
+    candidates: dict[str, tuple[_content.Content, Callable[[], None]]] = {
+        "bare OpenTelemetry span": (off, lambda: inside(bare, times)),
+        "@clew.agent": (off, lambda: inside(lambda: agent("k"), times)),
+        "@clew.tool, content off": (off, lambda: inside(lambda: tool("k"), times)),
+        "@clew.tool, content on": (full, lambda: inside(lambda: tool("k"), times)),
+        "async @clew.tool, content off": (off, lambda: asyncio.run(_awaited(times))),
+        "clew.step": (off, lambda: inside(step, times)),
+        "clew.gate": (off, lambda: inside(gate, times)),
+    }
+    best = dict.fromkeys(candidates, float("inf"))
+    for _ in range(rounds):
+        for name, (content, run) in candidates.items():
+            _content.set_mode(content)
+            started = process_time()
+            run()
+            best[name] = min(best[name], (process_time() - started) / times * 1e6)
+    return best
+
+
+def measure_redaction(rounds: int) -> dict[str, float]:
+    """Text -> megabytes a second that redaction searches."""
+    prose = "The weather in Paris is sunny, 21 degrees; pack light and take the 08:15 train on platform 4. " * 50
+    texts = {
+        "messages as JSON, nothing found": json.dumps([{"role": "user", "parts": [{"content": prose}]}]),
+        "messages as JSON, one address": json.dumps([{"role": "user", "parts": [{"content": prose + "a@b.org"}]}]),
+        "base64": "QUJD" * 25_000,
+    }
+    best = {}
+    for name, text in texts.items():
+        seconds = float("inf")
+        for _ in range(rounds):
+            started = process_time()
+            for _ in range(10):
+                _redact._search(text, True)  # past the cache  # noqa: SLF001
+            seconds = min(seconds, (process_time() - started) / 10)
+        best[name] = len(text) / seconds / 1e6
+    return best
+
+
+def measure_imports(rounds: int) -> dict[str, float]:
+    """Statement -> milliseconds of CPU time of a fresh interpreter, beyond an interpreter that imports nothing."""
+    statements = ["pass", "import opentelemetry.sdk.trace", "import clew", "import clew.auto"]
+    best = dict.fromkeys(statements, float("inf"))
+    for _ in range(rounds):
+        for statement in statements:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, "-c", statement], check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            best[statement] = min(best[statement], used * 1000)
+    empty = best.pop("pass")
+    return {statement: milliseconds - empty for statement, milliseconds in best.items()}
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--spans", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    trace.set_tracer_provider(TracerProvider(shutdown_on_exit=False))
+
+    for title, unit, numbers, yardstick in (
+        ("span", "us", measure(arguments.spans, arguments.rounds), "bare OpenTelemetry span"),
+        ("redaction", "MB/s", measure_redaction(arguments.rounds), None),
+        ("import", "ms", measure_imports(arguments.rounds), "import opentelemetry.sdk.trace"),
+    ):
+        print(f"\n{title:<36} {unit:>8}")
+        for name, number in numbers.items():
+            beside = f"  {number / numbers[yardstick]:.2f}x" if yardstick else ""
+            print(f"{name:<36} {number:8.1f}{beside}")
+
+
+if __name__ == "__main__":
+    main()
