@@ -76,5 +76,8 @@ def content_hash(key: bytes, data: bytes) -> bytes:
     key's halves as little-endian UInt64.
     """
 
+def count_spans(body: bytes) -> int:
+    """How many spans an ExportTraceServiceRequest holds, by its outer frames alone; too few where it is malformed."""
+
 def version() -> str:
     """The kernel's version."""

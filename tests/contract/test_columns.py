@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from shared.engine import fresh_store
 from shared.genai import chat
 from shared.otlp import request
@@ -41,7 +42,9 @@ OURS = {
     **dict.fromkeys(("TenantId", "Op", "Dialect", "Framework", "Provider", "RequestModel", "ResponseModel"), LOW),
     **dict.fromkeys(("AgentName", "AgentVersion"), LOW),
     **dict.fromkeys(("AgentId", "AgentRunId", "ConversationId", "UserId"), "String"),
-    **dict.fromkeys(("InputTokens", "OutputTokens", "CacheReadTokens", "CacheWriteTokens", "ReasoningTokens"), "UInt64"),
+    **dict.fromkeys(
+        ("InputTokens", "OutputTokens", "CacheReadTokens", "CacheWriteTokens", "ReasoningTokens"), "UInt64"
+    ),
     "UsageScope": LOW,
     "CostUsd": "Decimal(18, 9)",
     "CostSource": LOW,
@@ -126,7 +129,9 @@ def test_otel_traces_has_every_column_of_ours(columns):
 def test_a_stock_collector_can_write_to_it():
     """It names its own columns and leaves ours to their defaults."""
     store = fresh_store()
-    store.client.command("INSERT INTO otel_traces (Timestamp, TraceId, SpanName) VALUES ('2026-01-02 03:04:05', 'ab', 'x')")
+    store.client.command(
+        "INSERT INTO otel_traces (Timestamp, TraceId, SpanName) VALUES ('2026-01-02 03:04:05', 'ab', 'x')"
+    )
     assert store.client.query("SELECT TenantId, SampleWeight, UsageScope, CostUsd FROM otel_traces").result_rows == [
         ("default", 1.0, "", 0)
     ]

@@ -7,14 +7,14 @@ import json
 import clew_kernel
 import pyarrow as pa
 import pytest
+
+from clew_processor.decode.plan import extraction_plan
+from clew_processor.write.rows import OTLP_COLUMNS
 from shared.conversations import interleaved
 from shared.engine import fresh_store
 from shared.genai import chat
 from shared.otlp import request, span
 from shared.pipeline import ARRIVAL, DIALECT, KEY, arrived, new_pipeline
-
-from clew_processor.decode.plan import extraction_plan
-from clew_processor.write.rows import OTLP_COLUMNS
 
 #: Messages as an instrumentation might spell them; each must come back as it stands here.
 SPELLINGS = [
@@ -32,6 +32,7 @@ SPELLINGS = [
     "[]",
     '{"role":"user","parts":[{"type":"text","content":"' + "long " * 20_000 + '"}]}',
 ]
+
 
 def texts(store) -> dict[tuple[str, int], bytes]:
     """Content by (tenant, hash), as bytes."""
@@ -105,7 +106,9 @@ def test_the_same_message_of_another_tenant_has_another_hash():
     pipeline = new_pipeline(store)
     body = request(chat(1, attributes={"gen_ai.input.messages": f"[{SPELLINGS[0]}]"}))
     pipeline.process([arrived(body, tenant="one"), arrived(body, tenant="other")])
-    hashes = store.client.query("SELECT uniqExact(hash), uniqExact(canonical_hash), count() FROM span_content").result_rows
+    hashes = store.client.query(
+        "SELECT uniqExact(hash), uniqExact(canonical_hash), count() FROM span_content"
+    ).result_rows
     assert hashes == [(2, 2, 2)]
 
 
@@ -166,5 +169,8 @@ def test_a_hundred_interleaved_conversations_take_an_eighth_of_the_collectors_di
     assert spans == 100 * 30 * 2
     for store in (ours, theirs):
         assert store.client.command("SELECT count() FROM otel_traces") == spans
-    assert theirs.client.command("SELECT countIf(mapContains(SpanAttributes, 'gen_ai.input.messages')) FROM otel_traces") == 3000
+    assert (
+        theirs.client.command("SELECT countIf(mapContains(SpanAttributes, 'gen_ai.input.messages')) FROM otel_traces")
+        == 3000
+    )
     assert bytes_on_disk(ours) * 8 <= bytes_on_disk(theirs)

@@ -43,7 +43,10 @@ OUTSIDE = {
     "grpc": ({"receiver"}, "transports end at the receiver"),
     "opentelemetry": ({"receiver"}, "no generated message on the hot path; the receiver answers with one"),
     "google": ({"receiver"}, "protobuf's own types are for the receiver's answers"),
-    "starlette": ({"receiver", "query", "app"}, "HTTP is spoken by the receiver and the query endpoint, and wired in app"),
+    "starlette": (
+        {"receiver", "query", "app"},
+        "HTTP is spoken by the receiver and the query endpoint, and wired in app",
+    ),
     "uvicorn": ({"app"}, "servers are started where everything is wired"),
     "clickhouse_connect": ({"write"}, "one part talks to the store"),
     "chdb": ({"query"}, "the endpoint reads the store that the process holds"),
@@ -92,7 +95,9 @@ def test_the_sdk_never_imports_the_processor():
 
 
 def test_the_processor_never_imports_the_sdk():
-    assert violations(PROCESSOR, ("clew",)) == [], "any OTLP sender is served alike: what the SDK knows goes by the wire"
+    assert violations(PROCESSOR, ("clew",)) == [], (
+        "any OTLP sender is served alike: what the SDK knows goes by the wire"
+    )
 
 
 def test_only_the_command_line_imports_typer_and_rich():

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from shared.engine import fresh_store
 from shared.pipeline import Recorder, arrived, new_pipeline, one_by_one
 
@@ -82,7 +83,13 @@ def replayed() -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
     """What each table says: table -> (file, order) -> row."""
     gathered = Recorder()
     for file in TRUTH:
-        at = 1 + max(s.end_time_unix_nano for b in records(file) for r in b.resource_spans for c in r.scope_spans for s in c.spans)
+        at = 1 + max(
+            s.end_time_unix_nano
+            for b in records(file)
+            for r in b.resource_spans
+            for c in r.scope_spans
+            for s in c.spans
+        )
         for order, batches in orders(file):
             pipeline = new_pipeline(gathered)
             for batch in batches:

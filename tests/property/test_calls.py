@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from shared.genai import at, chat
 from shared.merged import merged_runs, merged_usage
 from shared.otlp import request

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from clew_processor.grouping import Groups, combine
 
 ROWS = st.lists(
-    st.tuples(st.integers(0, 6), st.integers(0, 3), st.integers(-(10**18), 10**18), st.integers(0, 5)), min_size=1, max_size=60
+    st.tuples(st.integers(0, 6), st.integers(0, 3), st.integers(-(10**18), 10**18), st.integers(0, 5)),
+    min_size=1,
+    max_size=60,
 )
 
 
@@ -31,11 +33,17 @@ def test_every_answer_equals_the_dictionarys(rows):
     assert groups.min(values).tolist() == [min(rows[i][2] for i in group) for group in members]
     assert groups.max(values).tolist() == [max(rows[i][2] for i in group) for group in members]
     assert groups.argmin(ties).tolist() == [min(group, key=lambda i: (rows[i][3], i)) for group in members]
-    assert groups.argmin(ties, values).tolist() == [min(group, key=lambda i: (rows[i][3], rows[i][2], i)) for group in members]
+    assert groups.argmin(ties, values).tolist() == [
+        min(group, key=lambda i: (rows[i][3], rows[i][2], i)) for group in members
+    ]
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 2**20 - 1), st.integers(0, 2**20 - 1), st.integers(0, 2**20 - 1)), min_size=1, max_size=40)
+    st.lists(
+        st.tuples(st.integers(0, 2**20 - 1), st.integers(0, 2**20 - 1), st.integers(0, 2**20 - 1)),
+        min_size=1,
+        max_size=40,
+    )
 )
 def test_keys_are_equal_exactly_where_all_columns_are(rows):
     columns = [(np.array(column, np.int64), 2**20) for column in zip(*rows, strict=True)]

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from shared.genai import at, chat, tool
 from shared.merged import current_loops, merged_runs
 from shared.otlp import request
@@ -36,7 +37,9 @@ EVENTS = st.lists(
 def to_span(number, event):
     fields = {"trace_id": event["trace"], "start": at(event["start"])}
     if event["model"]:
-        return chat(number, tokens={"input": event["tokens"], "output": 1}, asks=[(n, a) for n, a in event["asks"]], **fields)
+        return chat(
+            number, tokens={"input": event["tokens"], "output": 1}, asks=[(n, a) for n, a in event["asks"]], **fields
+        )
     return tool(number, *event["call"], failed=event["failed"], **fields)
 
 

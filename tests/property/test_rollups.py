@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from shared.genai import at, chat, tool
 from shared.merged import merged_usage
 from shared.otlp import request
@@ -66,7 +67,7 @@ def test_minutes_add_up_to_the_spans(events):
         row["output_tokens"] += event["output"]
         price = PRICES[event["model"]]
         told = event["input"] + event["output"] > 0
-        row["unpriced_calls"] += told and price is None or (not told and not event["failed"])
+        row["unpriced_calls"] += (told and price is None) or (not told and not event["failed"])
         if price and told:
             usd = (event["input"] * Decimal(price[0]) + event["output"] * Decimal(price[1])) / 10**6
             row["cost_usd"] += usd.quantize(Decimal("1e-9"), ROUND_HALF_EVEN)

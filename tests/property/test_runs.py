@@ -6,6 +6,7 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from shared.engine import fresh_store
 from shared.genai import agent, at, chat, gate, outcome, tool
 from shared.merged import merged_runs, merged_usage
@@ -46,7 +47,11 @@ SPANS = st.lists(
 def requests(events):
     made = []
     for i, event in enumerate(events, 1):
-        fields = {"trace_id": event["trace"], "start": at(event["start"]), "end": at(event["start"] + event["number"] % 2)}
+        fields = {
+            "trace_id": event["trace"],
+            "start": at(event["start"]),
+            "end": at(event["start"] + event["number"] % 2),
+        }
         if event["parent"] not in (0, i):
             fields["parent_id"] = event["parent"]
         made.append(request(MAKERS[event["what"]](i, event, fields), resource={"service.name": event["service"]}))
@@ -116,4 +121,4 @@ def test_the_engine_adds_up_as_the_emulation_does():
     assert {row[:2]: list(row[2:]) for row in read} == {
         key: [row[column] for column in columns] for key, row in emulated.items() if row["spans"]
     }
-    assert ARRIVAL // 10**6 == store.client.command("SELECT toUnixTimestamp64Milli(max(updated_at)) FROM runs")
+    assert store.client.command("SELECT toUnixTimestamp64Milli(max(updated_at)) FROM runs") == ARRIVAL // 10**6

@@ -6,6 +6,7 @@ import math
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from shared.genai import chat
 from shared.otlp import request
 from shared.pipeline import Recorder, arrived, new_pipeline

@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from shared.genai import MODEL, at
 from shared.otlp import message, request, span
 
@@ -38,17 +39,15 @@ def interleaved(conversations: int, steps: int, *, seed: int = 1) -> Iterator[Ex
     """
     write = Writer(seed)
     system = json.dumps([{"type": "text", "content": write.prose(250)}])
-    tools = json.dumps(
-        [{"type": "function", "name": f"tool_{i}", "description": write.prose(40)} for i in range(12)]
-    )
+    tools = json.dumps([{"type": "function", "name": f"tool_{i}", "description": write.prose(40)} for i in range(12)])
     histories = [[json.dumps(message("user", write(20, 60)))] for _ in range(conversations)]
     for step in range(steps):
         spans = []
         for number, history in enumerate(histories):
             arguments = json.dumps({"query": write(4, 10), "page": step})
             call = {"type": "tool_call", "id": f"call_{number}_{step}", "name": "tool_3", "arguments": arguments}
-            answer = json.dumps(message("assistant", write(15, 50), call))
-            result = write(40, 120)
+            answer = json.dumps(message("assistant", write(15, 80), call))
+            result = write(60, 250)
             fields = {"trace_id": 1_000_000 + number, "start": at(step * 10 + number / 100)}
             spans.append(
                 span(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from shared.otlp import T0, message, messages_json, span
 
 SECOND = 10**9

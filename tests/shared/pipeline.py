@@ -60,7 +60,12 @@ def new_decoder(*, max_span_bytes: int = 1 << 24, days: int = 3650, refresh_s: i
 
 
 def new_pipeline(
-    sink: Store | Recorder, *, probability: float = 1.0, settle_s: float = 600, metrics: Metrics | None = None, **decoder: int
+    sink: Store | Recorder,
+    *,
+    probability: float = 1.0,
+    settle_s: float = 600,
+    metrics: Metrics | None = None,
+    **decoder: int,
 ) -> Pipeline:
     return Pipeline(
         decoder=new_decoder(**decoder),
@@ -73,14 +78,14 @@ def new_pipeline(
     )
 
 
-def arrived(
-    body: ExportTraceServiceRequest | bytes, *, tenant: str = TENANT, at: int = ARRIVAL
-) -> Request:
+def arrived(body: ExportTraceServiceRequest | bytes, *, tenant: str = TENANT, at: int = ARRIVAL) -> Request:
     """A request as the receiver hands it on."""
     return Request(body if isinstance(body, bytes) else body.SerializeToString(), tenant, at)
 
 
-def decode(*bodies: ExportTraceServiceRequest, tenants: Sequence[str] = (), decoder: Decoder | None = None) -> DecodedBatch:
+def decode(
+    *bodies: ExportTraceServiceRequest, tenants: Sequence[str] = (), decoder: Decoder | None = None
+) -> DecodedBatch:
     """One batch out of some requests."""
     owners = tenants or [TENANT] * len(bodies)
     return (decoder or new_decoder()).decode(

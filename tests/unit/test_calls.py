@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
+
+from clew_processor.enrich import calls as calls_module
 from shared.genai import agent, at, chat
 from shared.merged import merged_runs, merged_usage
 from shared.otlp import request
 from shared.pipeline import ARRIVAL, Recorder, arrived, new_pipeline
-
-from clew_processor.enrich import calls as calls_module
 
 TWO = {"input": 100, "output": 10}
 THREE = {"input": 100, "output": 10, "read": 40}
@@ -76,9 +76,7 @@ def test_copies_never_cost():
 
 
 def test_a_correction_stands_in_the_minute_of_the_call_it_corrects():
-    sink = sent(
-        [chat(2, tokens=TWO, response="r", start=at(0))], [chat(1, tokens=TWO, response="r", start=at(120))]
-    )
+    sink = sent([chat(2, tokens=TWO, response="r", start=at(0))], [chat(1, tokens=TWO, response="r", start=at(120))])
     minutes = {where[0]: row["calls"] for where, row in merged_usage(sink).items()}
     assert minutes == {at(120) // 10**9 // 60 * 60: 1}
 
@@ -159,7 +157,12 @@ def test_two_failed_attempts_within_one_call_count_once():
 
 def test_nested_calls_with_responses_of_their_own_are_two():
     parent, child = chat(1, tokens=TWO, response="a"), chat(2, parent_id=1, tokens=TWO, response="b")
-    assert counted(sent([parent, child])) == counted(sent([child], [parent])) == counted(sent([parent], [child])) == (2, 200)
+    assert (
+        counted(sent([parent, child]))
+        == counted(sent([child], [parent]))
+        == counted(sent([parent], [child]))
+        == (2, 200)
+    )
 
 
 def test_a_call_inside_an_agent_is_not_its_copy():

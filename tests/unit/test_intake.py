@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import clew_kernel
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from shared.otlp import request, span
-from shared.pipeline import arrived
 
 from clew_processor.errors import RefusalKind, Refused, StoreError
 from clew_processor.spool.intake import Intake, IntakeLimits, Outcome
 from clew_processor.spool.request import Receipt, Request
+from shared.otlp import request, span
+from shared.pipeline import arrived
 
 LIMITS = IntakeLimits(max_batch_spans=100, max_batch_wait_s=0.0, max_waiting_bytes=1 << 20)
 

@@ -69,6 +69,13 @@ def test_splitting_follows_brackets_and_strings(text: str, elements: list[str]):
     assert values(decoded, "m") == [[hashed(element) for element in elements]]
 
 
+def test_an_array_of_very_many_elements_is_taken_whole():
+    kernel = decoder(contents=[content("m")])
+    for count, expected in ((65_536, 65_536), (65_537, 1)):
+        text = f"[{','.join(['1'] * count)}]"
+        assert len(values(decode(kernel, request(span(attributes={"m": text}))), "m")[0]) == expected
+
+
 def test_a_structured_value_is_taken_as_compact_json_in_received_order():
     structured = [{"role": "user", "parts": [{"type": "text", "content": 'a"b'}]}, 1.0, None, b"\x00"]
     decoded = decode(decoder(contents=[content("m")]), request(span(attributes={"m": structured})))
@@ -228,9 +235,9 @@ def test_the_memory_is_bounded_and_what_is_still_used_stays_in_it():
     kernel = decoder(contents=[content("m")])
     used = request(span(attributes={"m": '["used"]'}))
     assert len(decode(kernel, used).contents) == 1
-    for block in range(12):
-        many = json.dumps([block * 100_000 + n for n in range(100_000)])
-        assert len(decode(kernel, request(span(attributes={"m": many}))).contents) == 100_000
+    for block in range(24):
+        many = json.dumps([block * 50_000 + n for n in range(50_000)])
+        assert len(decode(kernel, request(span(attributes={"m": many}))).contents) == 50_000
         assert len(decode(kernel, used).contents) == 0
     # The first block was not used again and is forgotten by now; given out twice is harmless, never is not.
     assert len(decode(kernel, request(span(attributes={"m": "[1,2,3]"}))).contents) == 3

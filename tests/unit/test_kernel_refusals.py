@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import clew_kernel
 import pytest
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -195,6 +196,24 @@ def test_a_large_resource_on_many_spans_does_not_grow_without_bound():
     verdict = decoded.verdicts[0]
     assert verdict.spans == 256 * 2**20 // (8 * 100_000)
     assert dict(verdict.rejected) == {"too_large": 2_000 - verdict.spans}
+
+
+def test_empty_spans_and_empty_events_cost_a_count_only():
+    empty = wrap(1, wrap(2, wrap(2, b"") * 1_000_000))
+    decoded = decode(decoder(), empty)
+    assert decoded.verdicts[0].rejected == [("bad_trace_id", 1_000_000)]
+    stuffed = span().SerializeToString() + wrap(11, b"") * 1_000_000
+    decoded = decode(decoder(), wrap(1, wrap(2, wrap(2, stuffed))))
+    assert decoded.verdicts[0].rejected == [("too_large", 1)]
+    ordinary = span(events=[Span.Event(time_unix_nano=T0, name="e")] * 1_000)
+    assert decode(decoder(), request(ordinary)).verdicts[0].spans == 1
+
+
+def test_count_spans_counts_by_frames():
+    two, body = request(span(), span()), request(span(), resource={}, scope="")
+    assert clew_kernel.count_spans(two.SerializeToString() + body.SerializeToString()) == 3
+    assert clew_kernel.count_spans(b"") == 0
+    assert clew_kernel.count_spans(b"\xff\xff") == 0
 
 
 def test_tenants_do_not_share_traces():

@@ -5,12 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+
+from clew_processor.enrich import loops as loops_module
 from shared.genai import agent, at, chat, tool
 from shared.merged import current_loops, merged_runs
 from shared.otlp import request
 from shared.pipeline import Recorder, arrived, new_pipeline
-
-from clew_processor.enrich import loops as loops_module
 
 #: 100 input and 10 output tokens of gpt-4o-mini: 0.15 and 0.60 USD per million.
 TOKENS = {"input": 100, "output": 10}
@@ -88,7 +88,7 @@ def test_a_loop_is_told_while_it_goes_on():
         ['{"a":1,"b":"x"}', '{"b":"x","a":1}', ' { "a" : 1 , "b" : "x" } '],
         ['{"a":{"c":2,"d":3}}', '{"a":{"d":3,"c":2}}', '{"a": {"c": 2, "d": 3}}'],
         ['{"a":"é"}', '{"a":"\\u00e9"}', '{"a":"é"}'],
-        ['{"a":1}', "{\"a\":1.0}", '{"a":1,"b":null}'],
+        ['{"a":1}', '{"a":1.0}', '{"a":1,"b":null}'],
     ],
 )
 def test_spelling_of_arguments_does_not_matter(arguments):
@@ -147,9 +147,7 @@ def test_a_storm_that_goes_on_succeeding_becomes_a_loop_and_stays_one_row():
 
 
 def test_what_a_bare_clients_models_asked_for_is_counted():
-    spans = [
-        chat(i + 1, tokens=TOKENS, response=f"r{i}", asks=[("search", {"q": "x"})], start=at(i)) for i in range(4)
-    ]
+    spans = [chat(i + 1, tokens=TOKENS, response=f"r{i}", asks=[("search", {"q": "x"})], start=at(i)) for i in range(4)]
     sink = sent(spans)
     assert found(sink) == [("same_call", 4, 1, 4)]
     (row,) = current_loops(sink)
@@ -200,7 +198,9 @@ def test_a_late_span_extends_a_loop_at_its_front():
 
 def test_late_model_calls_are_added_to_the_waste():
     spans = turns(3)
-    sink = sent([span for span in spans if not span.name.startswith("chat")], [s for s in spans if s.name.startswith("chat")])
+    sink = sent(
+        [span for span in spans if not span.name.startswith("chat")], [s for s in spans if s.name.startswith("chat")]
+    )
     (row,) = current_loops(sink)
     assert row["wasted_tokens"] == 220
     assert run(sink)["loop_tokens"] == 220
@@ -245,7 +245,10 @@ def test_tenants_do_not_share_runs():
 
 
 def test_a_loop_names_its_agent():
-    spans = [agent(9, "clerk", start=at(0), end=at(9)), *(tool(i + 1, "search", {}, parent_id=9, start=at(i)) for i in range(3))]
+    spans = [
+        agent(9, "clerk", start=at(0), end=at(9)),
+        *(tool(i + 1, "search", {}, parent_id=9, start=at(i)) for i in range(3)),
+    ]
     (row,) = current_loops(sent(spans))
     assert row["agent_name"] == "clerk"
 

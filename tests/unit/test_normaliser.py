@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+from clew_processor.normalise.normaliser import MAX_COUNT
 from shared.genai import TOKENS, agent, at, chat, tool
 from shared.otlp import request, span
 from shared.pipeline import decode, new_decoder, normalise
-
-from clew_processor.normalise.normaliser import MAX_COUNT
 
 
 def words(column: str, *spans) -> list[str]:
@@ -73,7 +73,12 @@ def test_only_genai_and_clew_spans_are_known(attributes, known, dialect):
 
 @pytest.mark.parametrize(
     ("said", "provider"),
-    [("openai", "openai"), ("az.ai.openai", "azure.ai.openai"), ("bedrock", "aws.bedrock"), ("of-our-own", "of-our-own")],
+    [
+        ("openai", "openai"),
+        ("az.ai.openai", "azure.ai.openai"),
+        ("bedrock", "aws.bedrock"),
+        ("of-our-own", "of-our-own"),
+    ],
 )
 def test_providers_get_their_canonical_name(said, provider):
     assert words("provider", span(attributes={"gen_ai.provider.name": said})) == [provider]
@@ -122,7 +127,7 @@ def test_totals_include_cache_and_reasoning(told, inclusive):
     ],
 )
 def test_a_count_is_lenient_and_never_absurd(value, count):
-    spans = normalise(request(span(attributes={name: value for name in TOKENS.values()})))
+    spans = normalise(request(span(attributes=dict.fromkeys(TOKENS.values(), value))))
     assert spans.cache_read_tokens.tolist() == [count]
     assert spans.has_usage.tolist() == [count > 0]
     assert int(spans.input_tokens[0]) <= 3 * MAX_COUNT

@@ -15,9 +15,7 @@ def book():
     return PriceBook()
 
 
-def price(
-    book, provider, model, *, prompt=0, output=0, read=0, write=0, reasoning=None, at="2026-11-01T12:00:00"
-):
+def price(book, provider, model, *, prompt=0, output=0, read=0, write=0, reasoning=None, at="2026-11-01T12:00:00"):
     """Nano-dollars of one call, or None if it is unpriced."""
     moment = dt.datetime.fromisoformat(at).replace(tzinfo=dt.UTC) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -68,9 +66,7 @@ def test_half_a_nano_dollar_rounds_to_even(book):
     assert costs == [7, 14, 44]
 
 
-@pytest.mark.parametrize(
-    "model", ["no-such-model-1", "", " ", "gpt-4o" * 200_000, "a\x00\n\x1b[31m", "(a+)+$", "^.*$"]
-)
+@pytest.mark.parametrize("model", ["no-such-model-1", "", " ", "gpt-4o" * 200_000, "a\x00\n\x1b[31m", "(a+)+$", "^.*$"])
 @pytest.mark.parametrize("provider", ["openai", "", "no-such-provider", "openai" * 200_000])
 def test_names_nobody_lists_are_unpriced_and_harmless(book, provider, model):
     assert price(book, provider, model, prompt=1000, output=1000) is None
@@ -167,9 +163,7 @@ def test_the_price_in_force_on_the_day_of_the_call_counts(book):
 
 def test_the_price_of_the_hour_counts_where_the_list_has_one(book):
     hours = ("00:59:59", "01:00:00", "03:59:59", "04:00:00", "06:00:00", "09:59:59", "10:00:00")
-    costs = [
-        price(book, "deepseek", "deepseek-v4-pro", prompt=1000, at=f"2026-11-01T{hour}") for hour in hours
-    ]
+    costs = [price(book, "deepseek", "deepseek-v4-pro", prompt=1000, at=f"2026-11-01T{hour}") for hour in hours]
     assert costs == [660_000, 1_320_000, 1_320_000, 660_000, 1_320_000, 1_320_000, 660_000]
 
 

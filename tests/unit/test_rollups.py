@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 import pytest
+
+from clew_processor.enrich.rollups import duration_bucket
 from shared.engine import fresh_store
 from shared.genai import at, chat, tool
 from shared.merged import merged_usage
 from shared.otlp import T0, request, span
 from shared.pipeline import Recorder, arrived, new_pipeline
-
-from clew_processor.enrich.rollups import duration_bucket
 
 MINUTE = 60 * 10**9
 FULL_MINUTE = T0 // MINUTE * MINUTE
@@ -26,7 +26,9 @@ def rolled(*spans) -> dict:
 
 @pytest.mark.parametrize(("end", "minute"), [(0, 0), (-1, -1), (1, 0), (MINUTE - 1, 0), (MINUTE, 1)])
 def test_a_span_belongs_to_the_minute_it_ended_in(end, minute):
-    ((where, row),) = rolled(chat(1, tokens={"input": 1}, start=FULL_MINUTE - 3 * MINUTE, end=FULL_MINUTE + end)).items()
+    ((where, row),) = rolled(
+        chat(1, tokens={"input": 1}, start=FULL_MINUTE - 3 * MINUTE, end=FULL_MINUTE + end)
+    ).items()
     assert where[0] == (FULL_MINUTE + minute * MINUTE) // 10**9
     assert row["calls"] == 1
 

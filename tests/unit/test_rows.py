@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from shared.genai import agent, chat, gate, tool
-from shared.otlp import message, messages_json, request, span
-from shared.pipeline import ARRIVAL, Recorder, arrived, new_pipeline
 
 from clew_processor.control.metrics import Metrics
 from clew_processor.errors import RefusalKind, Refused, StoreError
 from clew_processor.spool.request import Receipt
+from shared.genai import agent, chat, gate, tool
+from shared.otlp import message, messages_json, request, span
+from shared.pipeline import ARRIVAL, Recorder, arrived, new_pipeline
 
 SAID = [message("user", "hello"), message("assistant", "hello yourself")]
 
@@ -34,7 +34,9 @@ def test_content_stands_beside_the_span_and_not_in_it():
     sink = Recorder()
     new_pipeline(sink).process([arrived(request(talk(1, *SAID), tool(2, arguments={"q": 1})))])
     first, second = sink.rows("otel_traces")
-    assert not any("messages" in key or "instructions" in key or "definitions" in key for key, _ in first["SpanAttributes"])
+    assert not any(
+        "messages" in key or "instructions" in key or "definitions" in key for key, _ in first["SpanAttributes"]
+    )
     assert not any("arguments" in key for key, _ in second["SpanAttributes"])
     contents = {row["hash"]: row for row in sink.rows("span_contents")}
     assert [contents[hashed]["kind"] for hashed in first["InputMessages"]] == ["message", "message"]

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from shared.engine import fresh_store
 from shared.genai import agent, at, chat, gate, outcome, tool
 from shared.otlp import T0, Span, request, span

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from shared.genai import agent, at, chat, gate, tool
 from shared.otlp import request
 from shared.pipeline import Recorder, arrived, new_pipeline
@@ -29,7 +30,14 @@ def test_everything_is_kept_at_weight_one_unless_told_otherwise():
 
 
 def test_the_trace_ids_last_56_bits_decide():
-    rows = stored([chat(1, trace_id=LOW), chat(2, trace_id=HIGH), chat(3, trace_id=HIGH | 1 << 60), chat(4, trace_id=LOW | 1 << 60)])
+    rows = stored(
+        [
+            chat(1, trace_id=LOW),
+            chat(2, trace_id=HIGH),
+            chat(3, trace_id=HIGH | 1 << 60),
+            chat(4, trace_id=LOW | 1 << 60),
+        ]
+    )
     assert rows.keys() == {2, 3}
     assert {row["SampleWeight"] for row in rows.values()} == {2.0}
 
@@ -105,9 +113,13 @@ def test_a_run_worth_looking_at_is_kept_with_certainty(reason):
 
 
 def test_the_strongest_reason_is_told():
-    (*_, last) = stored([*KEPT["loop"], gate(9, "abort", trace_id=LOW), chat(8, trace_id=LOW, attributes={"error.type": "E"})]).values()
+    (*_, last) = stored(
+        [*KEPT["loop"], gate(9, "abort", trace_id=LOW), chat(8, trace_id=LOW, attributes={"error.type": "E"})]
+    ).values()
     assert last["KeepReason"] == "loop"
-    (*_, last) = stored([gate(9, "abort", trace_id=LOW), chat(8, trace_id=LOW, attributes={"error.type": "E"})]).values()
+    (*_, last) = stored(
+        [gate(9, "abort", trace_id=LOW), chat(8, trace_id=LOW, attributes={"error.type": "E"})]
+    ).values()
     assert last["KeepReason"] == "gate_denied"
 
 
@@ -121,7 +133,9 @@ def test_a_kept_run_of_another_tenant_keeps_nothing():
     sink = Recorder()
     pipeline = new_pipeline(sink, probability=0.5)
     pipeline.process([arrived(request(gate(1, "deny", trace_id=LOW)), tenant="one")])
-    pipeline.process([arrived(request(chat(2, trace_id=LOW)), tenant="other"), arrived(request(chat(3, trace_id=LOW)), tenant="one")])
+    pipeline.process(
+        [arrived(request(chat(2, trace_id=LOW)), tenant="other"), arrived(request(chat(3, trace_id=LOW)), tenant="one")]
+    )
     assert {int(row["SpanId"], 16) for row in sink.rows("otel_traces")} == {1, 3}
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
-from shared.engine import KEPT, fresh_store
-from shared.genai import chat, gate, tool
-from shared.otlp import request
-from shared.pipeline import Recorder, arrived, new_pipeline
 
 from clew_processor.errors import StartError
 from clew_processor.write import schema
 from clew_processor.write.schema import Migration, apply_schema, migrations
+from shared.engine import KEPT, fresh_store
+from shared.genai import chat, gate, tool
+from shared.otlp import request
+from shared.pipeline import Recorder, arrived, new_pipeline
 
 
 def tables(store) -> set[str]:
@@ -23,7 +23,9 @@ def test_every_file_is_numbered_and_creates_what_it_is_named_after():
     files = migrations()
     assert [file.version for file in files] == list(range(1, len(files) + 1))
     for file in files:
-        assert re.search(rf"CREATE (TABLE|VIEW|MATERIALIZED VIEW|DICTIONARY) IF NOT EXISTS {file.name}\b", file.template), file
+        assert re.search(
+            rf"CREATE (TABLE|VIEW|MATERIALIZED VIEW|DICTIONARY) IF NOT EXISTS {file.name}\b", file.template
+        ), file
 
 
 def test_a_second_run_changes_nothing():

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from shared.genai import agent, chat, tool
 from shared.otlp import request, span
 from shared.pipeline import Recorder, arrived, new_pipeline

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use crate::message::{self, Tapes};
 use crate::sip::{Hash, Key, hash128, hash128_both};
@@ -55,6 +56,27 @@ impl Memory {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(id, known);
+    }
+
+    /// Puts `known` in unless something is there that need not be renewed; tells whether it did.
+    fn renew(&mut self, id: Id, known: Known, is_due: impl Fn(Known) -> bool) -> bool {
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        match self.young.entry(id) {
+            Entry::Occupied(mut there) => {
+                let due = is_due(*there.get());
+                if due {
+                    there.insert(known);
+                }
+                due
+            }
+            Entry::Vacant(place) => {
+                let there = self.old.get(place.key()).copied().filter(|there| !is_due(*there));
+                place.insert(there.unwrap_or(known));
+                there.is_none()
+            }
+        }
     }
 }
 
@@ -143,9 +165,9 @@ pub fn take<'t>(
         let Some(names) = names.get_mut(*index) else { continue };
         names.canonical = *canonical;
         let id = (owner.tenant, names.raw);
+        let known = Known { canonical: *canonical, message, emitted_ns: owner.now_ns };
         // Asked again: the same bytes may stand in these pieces twice, or be known in the other form.
-        if !memory.get(&id).is_some_and(|known| owner.is_fresh(known)) {
-            memory.put(id, Known { canonical: *canonical, message, emitted_ns: owner.now_ns });
+        if memory.renew(id, known, |known| !owner.is_fresh(known)) {
             emit(Found { names: *names, text: piece(*index) });
         }
     }

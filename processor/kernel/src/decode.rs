@@ -1,7 +1,5 @@
 //! One call: bodies in, a batch of spans and a batch of contents out.
 
-use std::fmt::Write as _;
-
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 
@@ -9,7 +7,7 @@ use crate::content::{Memory, Owner};
 use crate::keys::KeyTable;
 use crate::otlp::{Body, Limits, count_spans};
 use crate::plan::Plan;
-use crate::rows::{Bounds, Reason, Refusal, Rows};
+use crate::rows::Rows;
 use crate::sip::Key;
 
 /// Most input bytes of one call; what they become fits Arrow's 32-bit offsets.
@@ -86,8 +84,12 @@ pub fn decode(
     let mut body = Body::default();
     let expected = bodies.iter().map(|(bytes, _)| count_spans(bytes)).sum();
     let mut rows = Rows::new(plan, expected, bodies.iter().map(|(bytes, _)| bytes.len()).sum());
-    let limits = Limits { max_span_bytes: plan.max_span_bytes, max_depth: plan.max_depth };
-    let bounds = Bounds { min_time: clock.min_time_ns, max_time: clock.max_time_ns };
+    let limits = Limits {
+        max_span_bytes: plan.max_span_bytes,
+        max_depth: plan.max_depth,
+        min_time: clock.min_time_ns,
+        max_time: clock.max_time_ns,
+    };
     let mut verdicts = Vec::with_capacity(bodies.len());
     for (request, (bytes, key)) in bodies.iter().enumerate() {
         let mut verdict = Verdict::default();
@@ -104,10 +106,8 @@ pub fn decode(
                     refresh_ns: plan.content_refresh_ns,
                 };
                 let request = u32::try_from(request).unwrap_or(u32::MAX);
-                let mut refusals = Refusals::default();
-                verdict.spans = rows.add(&body, &mut keys, memory, &owner, request, bounds, &mut |refusal| {
-                    refusals.note(&refusal);
-                });
+                let mut refusals = std::mem::take(&mut body.refusals);
+                verdict.spans = rows.add(&body, &mut keys, memory, &owner, request, &mut refusals);
                 (verdict.rejected, verdict.message) = refusals.report();
             }
         }
@@ -115,49 +115,4 @@ pub fn decode(
     }
     let (spans, contents) = rows.build(&keys)?;
     Ok(Decoded { spans, contents, verdicts })
-}
-
-/// Refused spans of one body.
-#[derive(Default)]
-struct Refusals {
-    counts: [u64; Reason::ALL.len()],
-    first: String,
-}
-
-impl Refusals {
-    fn note(&mut self, refusal: &Refusal<'_>) {
-        if self.first.is_empty() {
-            self.first = sentence(refusal);
-        }
-        if let Some(count) = self.counts.get_mut(refusal.reason as usize) {
-            *count += 1;
-        }
-    }
-
-    fn report(self) -> (Vec<(&'static str, u64)>, String) {
-        let total: u64 = self.counts.iter().sum();
-        let counted = Reason::ALL.iter().zip(self.counts).filter(|(_, count)| *count > 0);
-        let rejected = counted.map(|(reason, count)| (reason.name(), count)).collect();
-        let message = match total {
-            0 => String::new(),
-            1 => self.first,
-            _ => format!("{total} spans refused; the first: {}", self.first),
-        };
-        (rejected, message)
-    }
-}
-
-/// "span 0102030405060708 "chat" refused: ...", short enough for a partial success message.
-fn sentence(refusal: &Refusal<'_>) -> String {
-    let mut text = "span ".to_owned();
-    for byte in refusal.span.span_id.iter().take(16) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    let name = String::from_utf8_lossy(refusal.span.name);
-    if !name.is_empty() {
-        let short: String = name.chars().take(40).collect();
-        let _ = write!(text, " {short:?}");
-    }
-    let _ = write!(text, " refused: {}", refusal.reason.explanation());
-    text.chars().take(250).collect()
 }

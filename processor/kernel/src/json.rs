@@ -5,6 +5,10 @@ use std::ops::Range;
 
 use crate::render::{escape, go_double};
 
+/// Most elements of an array that are contents of their own; a longer array is taken whole. A conversation has some
+/// hundreds. Two bytes of `1,` would otherwise become a hash of sixteen.
+const MAX_ELEMENTS: usize = 65_536;
+
 /// Deepest nesting that is looked into. Deeper texts are treated as opaque bytes.
 pub const MAX_DEPTH: u32 = 128;
 
@@ -20,7 +24,8 @@ pub fn trim(text: &[u8]) -> &[u8] {
 /// Finds the elements of a JSON array in its text (trimmed before): the range of each, white space left out.
 ///
 /// This looks at strings, brackets and commas only; what the elements hold is not judged. False (and nothing in
-/// `elements`) when the text is not an array by that measure or nests deeper than [`MAX_DEPTH`].
+/// `elements`) when the text is not an array by that measure, nests deeper than [`MAX_DEPTH`] or holds more than
+/// [`MAX_ELEMENTS`].
 pub fn split_array(text: &[u8], elements: &mut Vec<Range<usize>>) -> bool {
     elements.clear();
     let done = split(text, elements).is_some();
@@ -60,6 +65,7 @@ fn split(text: &[u8], elements: &mut Vec<Range<usize>>) -> Option<()> {
                 depth -= 1;
                 open >>= 1;
             }
+            b',' if depth == 1 && elements.len() + 1 >= MAX_ELEMENTS => return None,
             b',' if depth == 1 => {
                 elements.push(trimmed(inside, start..at)?);
                 start = at + 1;

@@ -80,15 +80,17 @@ impl<'a> KeyTable<'a> {
         self.owner += 1;
     }
 
-    /// Notes that the current owner has `id` at `place`; gives where it had it before, if it did.
+    /// Where the current owner has `id` already; if nowhere, notes that it has it at `place` from now on.
     #[inline]
     pub fn claim(&mut self, id: KeyId, place: u32) -> Option<u32> {
         let owner = self.owner;
         let entry = self.entries.get_mut(id as usize)?;
-        let before = (entry.owner == owner).then_some(entry.place);
+        if entry.owner == owner {
+            return Some(entry.place);
+        }
         entry.owner = owner;
         entry.place = place;
-        before
+        None
     }
 
     /// What the plan wants of a span attribute with this key, and whether it holds content.

@@ -14,6 +14,7 @@ mod parents;
 pub mod plan;
 #[cfg(feature = "python")]
 mod python;
+mod refusal;
 mod render;
 mod rows;
 pub mod sip;

@@ -1,12 +1,14 @@
 //! One `ExportTraceServiceRequest` parsed into flat records that borrow its bytes.
 //!
 //! A body is parsed completely before anything of it is used, so a body refused half way leaves nothing behind.
-//! Everything is checked here (structure, UTF-8, depth); later stages cannot fail on a parsed span.
+//! Everything is checked here; later stages cannot fail on a parsed span. Spans that are refused leave only their
+//! count: what is held in memory is in proportion to the input, whatever it holds.
 //!
 //! Where protobuf would merge a repeated singular message, resource, scope and status merge; an AnyValue given twice
 //! does not: the last one stands.
 
 use crate::keys::{KeyId, KeyTable};
+use crate::refusal::{Reason, Refusals};
 use crate::text::is_utf8;
 use crate::wire::{Malformed, Reader, bytes, fixed64, varint};
 
@@ -25,8 +27,8 @@ pub enum Value<'a> {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Attr<'a> {
-    /// `None` when a later attribute of the same owner has the same key: the last one wins.
-    pub key: Option<KeyId>,
+    /// Each key once for each owner: the last value wins.
+    pub key: KeyId,
     pub value: Value<'a>,
 }
 
@@ -75,12 +77,14 @@ pub struct Link<'a> {
     pub attrs: Run,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+/// A span with nothing wrong with it.
+#[derive(Debug, Clone, Copy)]
 pub struct Span<'a> {
     pub scope: u32,
-    pub trace_id: &'a [u8],
-    pub span_id: &'a [u8],
-    pub parent_id: &'a [u8],
+    pub trace_id: [u8; 16],
+    /// As big-endian numbers. The parent is 0 for a root.
+    pub span_id: u64,
+    pub parent_id: u64,
     pub state: &'a [u8],
     pub name: &'a [u8],
     pub kind: u64,
@@ -91,15 +95,28 @@ pub struct Span<'a> {
     pub attrs: Run,
     pub events: Run,
     pub links: Run,
-    pub flaws: Flaws,
+}
+
+/// A span's own fields as they came.
+#[derive(Debug, Default)]
+struct Fields<'a> {
+    trace_id: &'a [u8],
+    span_id: &'a [u8],
+    parent_id: &'a [u8],
+    state: &'a [u8],
+    name: &'a [u8],
+    kind: u64,
+    start: u64,
+    end: u64,
+    status: u64,
+    status_message: &'a [u8],
 }
 
 /// What is wrong with one span but not with the message around it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Flaws {
-    pub too_large: bool,
-    pub too_deep: bool,
-    pub bad_utf8: bool,
+#[derive(Debug, Clone, Copy, Default)]
+struct Flaws {
+    too_deep: bool,
+    bad_utf8: bool,
 }
 
 /// The parsed body. Reused from body to body so that its arrays keep their capacity.
@@ -114,6 +131,7 @@ pub struct Body<'a> {
     pub span_attrs: Vec<Attr<'a>>,
     pub inner_attrs: Vec<Attr<'a>>,
     pub resource_attrs: Vec<Attr<'a>>,
+    pub refusals: Refusals,
     waiting_events: Vec<&'a [u8]>,
     waiting_links: Vec<&'a [u8]>,
 }
@@ -123,7 +141,15 @@ pub struct Body<'a> {
 pub struct Limits {
     pub max_span_bytes: usize,
     pub max_depth: u32,
+    /// Which start and end times are taken (nanoseconds since 1970, both included).
+    pub min_time: u64,
+    pub max_time: u64,
 }
+
+/// Events and links a span may have whatever their size; more than these must have some bytes each. An empty event
+/// takes two bytes on the wire and forty times that in memory.
+const FREE_PARTS: usize = 64;
+const LEAST_PART_BYTES: usize = 8;
 
 const NOT_UTF8: Malformed = Malformed("a string of its resource or scope is not valid UTF-8");
 const DEEP_SCOPE: Malformed = Malformed("a value of its resource or scope is nested too deeply");
@@ -150,10 +176,6 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    pub fn links_of(&self, span: &Span<'a>) -> &[Link<'a>] {
-        span.links.of(&self.links)
-    }
-
     fn clear(&mut self) {
         self.resources.clear();
         self.scopes.clear();
@@ -163,6 +185,7 @@ impl<'a> Body<'a> {
         self.span_attrs.clear();
         self.inner_attrs.clear();
         self.resource_attrs.clear();
+        self.refusals = Refusals::default();
         self.waiting_events.clear();
         self.waiting_links.clear();
     }
@@ -218,6 +241,7 @@ impl<'a> Body<'a> {
     ) -> Result<(), Malformed> {
         const SCOPE: u32 = bytes(1);
         const SCHEMA_URL: u32 = bytes(3);
+        let before = self.spans.len();
         let index = mark(&self.scopes);
         let mut scope = Scope { resource, ..Scope::default() };
         self.scopes.push(scope);
@@ -236,7 +260,9 @@ impl<'a> Body<'a> {
                 _ => reader.skip(tag)?,
             }
         }
-        if let Some(place) = self.scopes.get_mut(index as usize) {
+        if self.spans.len() == before {
+            self.scopes.truncate(index as usize);
+        } else if let Some(place) = self.scopes.get_mut(index as usize) {
             *place = scope;
         }
         Ok(())
@@ -262,13 +288,13 @@ impl<'a> Body<'a> {
         const LINK: u32 = bytes(13);
         const STATUS: u32 = bytes(15);
 
-        let mut span = Span { scope, ..Span::default() };
         if message.len() > limits.max_span_bytes {
-            span.flaws.too_large = true;
-            self.spans.push(span);
+            self.refusals.note(Reason::TooLarge, &[], &[]);
             return Ok(());
         }
         let (attrs, events, links) = (mark(&self.span_attrs), mark(&self.events), mark(&self.links));
+        let inner_attrs = mark(&self.inner_attrs);
+        let mut span = Fields::default();
         keys.begin();
         let mut flaws = Flaws::default();
         let mut reader = Reader::new(message);
@@ -296,23 +322,64 @@ impl<'a> Body<'a> {
                 _ => reader.skip(tag)?,
             }
         }
-        for index in 0..self.waiting_events.len() {
-            if let Some(inner) = self.waiting_events.get(index).copied() {
-                self.event(inner, keys, limits, &mut flaws)?;
-            }
-        }
+        let parts = self.waiting_events.len() + self.waiting_links.len();
+        let reason = if parts > FREE_PARTS && parts * LEAST_PART_BYTES > message.len() {
+            Some(Reason::TooLarge)
+        } else {
+            self.waiting(keys, limits, &mut flaws)?;
+            None
+        };
         self.waiting_events.clear();
-        for index in 0..self.waiting_links.len() {
-            if let Some(inner) = self.waiting_links.get(index).copied() {
-                self.link(inner, keys, limits, &mut flaws)?;
+        self.waiting_links.clear();
+        let reason = reason.map_or_else(
+            || span.check(flaws, Run { start: links, end: mark(&self.links) }.of(&self.links), limits),
+            Err,
+        );
+        match reason {
+            Ok((trace_id, span_id, parent_id)) => self.spans.push(Span {
+                scope,
+                trace_id,
+                span_id,
+                parent_id,
+                state: span.state,
+                name: span.name,
+                kind: span.kind,
+                start: span.start,
+                end: span.end,
+                status: span.status,
+                status_message: span.status_message,
+                attrs: Run { start: attrs, end: mark(&self.span_attrs) },
+                events: Run { start: events, end: mark(&self.events) },
+                links: Run { start: links, end: mark(&self.links) },
+            }),
+            Err(reason) => {
+                self.refusals.note(reason, span.span_id, span.name);
+                self.span_attrs.truncate(attrs as usize);
+                self.events.truncate(events as usize);
+                self.links.truncate(links as usize);
+                self.inner_attrs.truncate(inner_attrs as usize);
             }
         }
-        self.waiting_links.clear();
-        span.flaws = flaws;
-        span.attrs = Run { start: attrs, end: mark(&self.span_attrs) };
-        span.events = Run { start: events, end: mark(&self.events) };
-        span.links = Run { start: links, end: mark(&self.links) };
-        self.spans.push(span);
+        Ok(())
+    }
+
+    /// Parses the events and links of the span at hand.
+    fn waiting(
+        &mut self,
+        keys: &mut KeyTable<'a>,
+        limits: Limits,
+        flaws: &mut Flaws,
+    ) -> Result<(), Malformed> {
+        for index in 0..self.waiting_events.len() {
+            if let Some(message) = self.waiting_events.get(index) {
+                self.event(message, keys, limits, flaws)?;
+            }
+        }
+        for index in 0..self.waiting_links.len() {
+            if let Some(message) = self.waiting_links.get(index) {
+                self.link(message, keys, limits, flaws)?;
+            }
+        }
         Ok(())
     }
 
@@ -341,6 +408,8 @@ impl<'a> Body<'a> {
                 _ => reader.skip(tag)?,
             }
         }
+        // Nothing is decided by an event's time: an absurd one is brought into range instead of costing a span.
+        event.time = event.time.min(limits.max_time);
         event.attrs = Run { start, end: mark(&self.inner_attrs) };
         self.events.push(event);
         Ok(())
@@ -456,7 +525,7 @@ fn scope_message<'a>(message: &'a [u8], limits: Limits, scope: &mut Scope<'a>) -
 }
 
 /// Fields of Status: message = 2, code = 3.
-fn status<'a>(message: &'a [u8], span: &mut Span<'a>, flaws: &mut Flaws) -> Result<(), Malformed> {
+fn status<'a>(message: &'a [u8], span: &mut Fields<'a>, flaws: &mut Flaws) -> Result<(), Malformed> {
     const MESSAGE: u32 = bytes(2);
     const CODE: u32 = varint(3);
     let mut reader = Reader::new(message);
@@ -468,6 +537,40 @@ fn status<'a>(message: &'a [u8], span: &mut Span<'a>, flaws: &mut Flaws) -> Resu
         }
     }
     Ok(())
+}
+
+impl Fields<'_> {
+    /// The ids (trace, span, parent), or why the span is refused.
+    fn check(
+        &self,
+        flaws: Flaws,
+        links: &[Link<'_>],
+        limits: Limits,
+    ) -> Result<([u8; 16], u64, u64), Reason> {
+        if flaws.too_deep {
+            return Err(Reason::TooDeep);
+        }
+        if flaws.bad_utf8 {
+            return Err(Reason::BadUtf8);
+        }
+        let trace_id = <[u8; 16]>::try_from(self.trace_id).map_err(|_| Reason::BadTraceId)?;
+        if trace_id == [0; 16] || links.iter().any(|link| !matches!(link.trace_id.len(), 0 | 16)) {
+            return Err(Reason::BadTraceId);
+        }
+        let id = |bytes: &[u8]| match bytes {
+            [] => Ok(0),
+            _ => bytes.try_into().map(u64::from_be_bytes).map_err(|_| Reason::BadSpanId),
+        };
+        let (span_id, parent_id) = (id(self.span_id)?, id(self.parent_id)?);
+        if span_id == 0 || links.iter().any(|link| id(link.span_id).is_err()) {
+            return Err(Reason::BadSpanId);
+        }
+        let taken = limits.min_time..=limits.max_time;
+        if !taken.contains(&self.start) || !(self.end == 0 || taken.contains(&self.end)) {
+            return Err(Reason::BadTime);
+        }
+        Ok((trace_id, span_id, parent_id))
+    }
 }
 
 fn strict(flaws: Flaws) -> Result<(), Malformed> {
@@ -490,7 +593,7 @@ fn string<'a>(reader: &mut Reader<'a>, flaws: &mut Flaws) -> Result<&'a [u8], Ma
     Ok(text)
 }
 
-/// Parses one KeyValue into `attrs`; an earlier attribute of the same owner and key is put out.
+/// Parses one KeyValue into `attrs`; an earlier attribute of the same owner and key gets the new value.
 #[inline]
 fn attribute<'a>(
     message: &'a [u8],
@@ -519,11 +622,10 @@ fn attribute<'a>(
         flaws.bad_utf8 = true;
         return Ok(());
     };
-    let place = mark(attrs);
-    if let Some(earlier) = keys.claim(id, place).and_then(|at| attrs.get_mut(at as usize)) {
-        earlier.key = None;
+    match keys.claim(id, mark(attrs)).and_then(|earlier| attrs.get_mut(earlier as usize)) {
+        Some(earlier) => earlier.value = value,
+        None => attrs.push(Attr { key: id, value }),
     }
-    attrs.push(Attr { key: Some(id), value });
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use crate::sip::{Key, hash128};
 #[pymodule]
 mod clew_kernel {
     #[pymodule_export]
-    use super::{Batch, Decoded, Decoder, Verdict, canonical_json, content_hash, version};
+    use super::{Batch, Decoded, Decoder, Verdict, canonical_json, content_hash, count_spans, version};
 }
 
 fn key_of(bytes: &[u8]) -> PyResult<Key> {
@@ -176,6 +176,11 @@ fn canonical_json<'py>(py: Python<'py>, text: &[u8]) -> Bound<'py, PyBytes> {
 #[pyfunction]
 fn content_hash<'py>(py: Python<'py>, key: &[u8], data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     Ok(PyBytes::new(py, &hash128(&key_of(key)?, data)))
+}
+
+#[pyfunction]
+fn count_spans(body: &[u8]) -> usize {
+    crate::otlp::count_spans(body)
 }
 
 #[pyfunction]

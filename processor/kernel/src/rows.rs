@@ -16,9 +16,10 @@ use crate::decode::FIXED_COLUMNS;
 use crate::json::{split_array, trim};
 use crate::keys::KeyTable;
 use crate::message::{Tapes, calls};
-use crate::otlp::{Attr, Body, Link, Span, Value};
+use crate::otlp::{Attr, Body, Span, Value};
 use crate::parents::Parents;
 use crate::plan::{Form, Plan, Type, calls_name};
+use crate::refusal::{Reason, Refusals};
 use crate::render::{as_json, as_string, hex};
 use crate::sip::{Hash, hash64, hash128};
 
@@ -29,74 +30,6 @@ const MAX_RESOURCE_BYTES: usize = 256 << 20;
 /// Names by number, as OTLP counts them.
 const KINDS: [&str; 6] = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
 const STATUSES: [&str; 3] = ["Unset", "Ok", "Error"];
-
-/// Why one span is refused. When several reasons hold the first of this order is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    TooLarge,
-    TooDeep,
-    BadUtf8,
-    BadTraceId,
-    BadSpanId,
-    BadTime,
-}
-
-impl Reason {
-    pub const ALL: [Self; 6] =
-        [Self::TooLarge, Self::TooDeep, Self::BadUtf8, Self::BadTraceId, Self::BadSpanId, Self::BadTime];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too_large",
-            Self::TooDeep => "too_deep",
-            Self::BadUtf8 => "bad_utf8",
-            Self::BadTraceId => "bad_trace_id",
-            Self::BadSpanId => "bad_span_id",
-            Self::BadTime => "bad_time",
-        }
-    }
-
-    pub fn explanation(self) -> &'static str {
-        match self {
-            Self::TooLarge => {
-                "it is larger than the limit for one span (or its resource is); send less in its attributes"
-            }
-            Self::TooDeep => "one of its attributes is nested too deeply; flatten it",
-            Self::BadUtf8 => "one of its strings is not valid UTF-8",
-            Self::BadTraceId => "a trace id (its own or a link's) is not 16 bytes, or all zero",
-            Self::BadSpanId => {
-                "a span id (its own, its parent's or a link's) is not 8 bytes, or its own is all zero"
-            }
-            Self::BadTime => {
-                "its start or end time is too far from now; the times are nanoseconds since 1970"
-            }
-        }
-    }
-}
-
-/// A refused span.
-#[derive(Debug)]
-pub struct Refusal<'s> {
-    pub span: &'s Span<'s>,
-    pub reason: Reason,
-}
-
-/// Which start and end times are taken (nanoseconds since 1970, both ends included).
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    pub min_time: u64,
-    pub max_time: u64,
-}
-
-/// A span's identity, checked.
-struct Checked {
-    trace_id: [u8; 16],
-    span_id: u64,
-    /// Zero for a root.
-    parent_id: u64,
-    start: u64,
-    end: u64,
-}
 
 /// One resource of the body at hand, ready to be repeated on its spans' rows.
 #[derive(Debug, Default)]
@@ -271,7 +204,7 @@ impl<'a> Rows<'a> {
         self.link_ends.reserve(rows);
     }
 
-    /// Adds the spans of a parsed body; refused ones go to `refuse`. Returns how many were added.
+    /// Adds the spans of a parsed body and returns how many were added; those for which there is no room are refused.
     #[allow(clippy::too_many_arguments)]
     pub fn add(
         &mut self,
@@ -280,8 +213,7 @@ impl<'a> Rows<'a> {
         memory: &mut Memory,
         owner: &Owner,
         request: u32,
-        bounds: Bounds,
-        refuse: &mut impl FnMut(Refusal<'_>),
+        refusals: &mut Refusals,
     ) -> u64 {
         let mut added = 0;
         // Spans of one scope stand together: what they share is looked up when the scope changes.
@@ -289,13 +221,6 @@ impl<'a> Rows<'a> {
         let mut repeated = Repeated::default();
         let mut scope_codes = (0, 0);
         for span in &body.spans {
-            let checked = match check(span, body.links_of(span), bounds) {
-                Ok(checked) => checked,
-                Err(reason) => {
-                    refuse(Refusal { span, reason });
-                    continue;
-                }
-            };
             let scope = body.scopes.get(span.scope as usize).copied().unwrap_or_default();
             if at.is_none_or(|(_, resource)| resource != scope.resource) {
                 repeated = self.repeat(body, scope.resource, keys);
@@ -306,17 +231,17 @@ impl<'a> Rows<'a> {
             }
             at = Some((span.scope, scope.resource));
             if self.resource_bytes + repeated.bytes > MAX_RESOURCE_BYTES {
-                refuse(Refusal { span, reason: Reason::TooLarge });
+                refusals.note(Reason::TooLarge, &span.span_id.to_be_bytes(), span.name);
                 continue;
             }
             self.requests.push(request);
             self.scope_names.codes.push(scope_codes.0);
             self.scope_versions.codes.push(scope_codes.1);
-            self.own_fields(span, &checked, owner.tenant);
+            self.own_fields(span, owner.tenant);
             self.resource_fields(&repeated, owner);
             self.span_attributes(span.attrs.of(&body.span_attrs), keys);
             self.picked(memory, owner, request);
-            self.events(body, span, keys, bounds);
+            self.events(body, span, keys);
             self.links(body, span, keys);
             added += 1;
         }
@@ -328,25 +253,20 @@ impl<'a> Rows<'a> {
         self.requests.len() - 1
     }
 
-    fn own_fields(&mut self, span: &Span<'a>, checked: &Checked, tenant: u32) {
+    fn own_fields(&mut self, span: &Span<'a>, tenant: u32) {
         self.text.clear();
-        hex(&checked.trace_id, &mut self.text);
+        hex(&span.trace_id, &mut self.text);
         let trace = self.trace_ids.names.code(&self.text);
         self.trace_ids.codes.push(trace);
-        self.parents.push(crate::parents::Row {
-            tenant,
-            trace,
-            span: checked.span_id,
-            parent: checked.parent_id,
-        });
-        self.span_ids.push_with(|out| hex(&checked.span_id.to_be_bytes(), out));
+        self.parents.push(crate::parents::Row { tenant, trace, span: span.span_id, parent: span.parent_id });
+        self.span_ids.push_with(|out| hex(&span.span_id.to_be_bytes(), out));
         self.parent_ids.push_with(|out| {
-            if checked.parent_id != 0 {
-                hex(&checked.parent_id.to_be_bytes(), out);
+            if span.parent_id != 0 {
+                hex(&span.parent_id.to_be_bytes(), out);
             }
         });
-        self.starts.push(checked.start as i64);
-        self.durations.push(checked.end.saturating_sub(checked.start));
+        self.starts.push(span.start as i64);
+        self.durations.push(span.end.saturating_sub(span.start));
         self.states.push(span.state);
         self.names.push(span.name);
         self.kinds.push(enum_code(span.kind, KINDS.len()));
@@ -360,7 +280,7 @@ impl<'a> Rows<'a> {
         let mut repeated = Repeated { service: -1, ..Repeated::default() };
         self.picks.begin();
         for attr in resource.attrs.of(&body.resource_attrs) {
-            let Some(key) = attr.key else { continue };
+            let key = attr.key;
             self.text.clear();
             as_string(&attr.value, &mut self.text);
             repeated.keys.push(keys.code(key));
@@ -403,7 +323,7 @@ impl<'a> Rows<'a> {
     fn span_attributes(&mut self, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
         self.picks.begin();
         for attr in attrs {
-            let Some(key) = attr.key else { continue };
+            let key = attr.key;
             let (uses, is_content) = keys.span_uses(key);
             for wanted in uses {
                 let column = self.plan.columns.get(usize::from(wanted.slot));
@@ -538,10 +458,9 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn events(&mut self, body: &Body<'a>, span: &Span<'a>, keys: &mut KeyTable<'a>, bounds: Bounds) {
+    fn events(&mut self, body: &Body<'a>, span: &Span<'a>, keys: &mut KeyTable<'a>) {
         for event in span.events.of(&body.events) {
-            // Nothing is decided by an event's time, so an absurd one is brought into range instead of costing a span.
-            self.event_times.push(event.time.min(bounds.max_time) as i64);
+            self.event_times.push(event.time as i64);
             self.event_names.push(event.name);
             push_map(&mut self.event_attributes, event.attrs.of(&body.inner_attrs), keys);
         }
@@ -697,10 +616,8 @@ impl Batch {
 
 fn push_map<'a>(map: &mut Map<Strings>, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
     for attr in attrs {
-        if let Some(key) = attr.key {
-            map.keys.push(keys.code(key));
-            map.values.push_with(|out| as_string(&attr.value, out));
-        }
+        map.keys.push(keys.code(attr.key));
+        map.values.push_with(|out| as_string(&attr.value, out));
     }
     map.end();
 }
@@ -709,36 +626,6 @@ fn push_map<'a>(map: &mut Map<Strings>, attrs: &[Attr<'a>], keys: &mut KeyTable<
 fn enum_code(number: u64, names: usize) -> i32 {
     let number = number as i32;
     if usize::try_from(number).is_ok_and(|number| number < names) { number } else { 0 }
-}
-
-fn check(span: &Span<'_>, links: &[Link<'_>], bounds: Bounds) -> Result<Checked, Reason> {
-    if span.flaws.too_large {
-        return Err(Reason::TooLarge);
-    }
-    if span.flaws.too_deep {
-        return Err(Reason::TooDeep);
-    }
-    if span.flaws.bad_utf8 {
-        return Err(Reason::BadUtf8);
-    }
-    let trace_id = <[u8; 16]>::try_from(span.trace_id).map_err(|_| Reason::BadTraceId)?;
-    if trace_id == [0; 16] || links.iter().any(|link| !matches!(link.trace_id.len(), 0 | 16)) {
-        return Err(Reason::BadTraceId);
-    }
-    let id = |bytes: &[u8]| match bytes {
-        [] => Ok(0),
-        _ => bytes.try_into().map(u64::from_be_bytes).map_err(|_| Reason::BadSpanId),
-    };
-    let (span_id, parent_id) = (id(span.span_id)?, id(span.parent_id)?);
-    if span_id == 0 || links.iter().any(|link| id(link.span_id).is_err()) {
-        return Err(Reason::BadSpanId);
-    }
-    let end = if span.end == 0 { span.start } else { span.end };
-    let taken = bounds.min_time..=bounds.max_time;
-    if !taken.contains(&span.start) || !taken.contains(&end) {
-        return Err(Reason::BadTime);
-    }
-    Ok(Checked { trace_id, span_id, parent_id, start: span.start, end })
 }
 
 /// Hex of an id; nothing for one that is all zero, as the Collector writes it.

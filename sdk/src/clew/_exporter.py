@@ -69,7 +69,7 @@ class Destination:
     @property
     def trouble(self) -> str:
         """Where spans were to go and what came in between, for people."""
-        return f"{self.endpoint} did not take them in time ({self._lines.last or 'no answer'})"
+        return f"{self.endpoint} did not take them ({self._lines.last or 'too slow, or no answer'})"
 
     def send(self, spans: Sequence[ReadableSpan]) -> bool:
         """Sends one request, with the exporter's own retries; returns whether it was taken."""

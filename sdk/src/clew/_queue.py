@@ -106,6 +106,12 @@ class ExportQueue(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Tells the span whose it is, and remembers it for the case that the process ends before it."""
+        try:
+            self._begin(span, parent_context)
+        except Exception as error:  # another thread changed the open spans meanwhile, for example
+            _guard.failed("noting a span that starts", error)
+
+    def _begin(self, span: Span, parent_context: Context | None) -> None:
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled:
             return
@@ -118,6 +124,12 @@ class ExportQueue(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Takes an ended span; drops the oldest one where there is no room."""
+        try:
+            self._take(span)
+        except Exception as error:
+            _guard.failed("taking a span that ended", error)
+
+    def _take(self, span: ReadableSpan) -> None:
         context = span.context
         if context is None or not context.trace_flags.sampled:
             return

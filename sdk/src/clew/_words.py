@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 def known(what: str, word: str, allowed: Collection[str], *, otherwise: T) -> str | T:
     """The word if it is allowed; else `otherwise`, and a warning the first time that names what is allowed."""
-    if word in allowed:
+    if isinstance(word, str) and word in allowed:  # anything may be passed, and nothing may be raised
         return word
     _guard.warn_once(
         f"{what} {word!r}",

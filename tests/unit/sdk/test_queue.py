@@ -181,6 +181,15 @@ def test_exporter_that_cannot_be_made_loses_spans_and_no_more(make, monkeypatch,
     assert "the exporter could not be made (division by zero)" in line
 
 
+def test_failure_of_the_queue_does_not_reach_the_agent(make, monkeypatch, caplog):
+    monkeypatch.setattr(_guard, "strict", False)
+    queue, tracer = make()
+    monkeypatch.setattr(queue, "_take", lambda _: 1 / 0)
+    monkeypatch.setattr(queue, "_begin", lambda *_: 1 / 0)
+    record(tracer, "a", "b")
+    assert len(caplog.records) == 2
+
+
 def test_unsampled_spans_are_not_sent_and_not_counted(make, destination):
     queue, tracer = make(sampler=ALWAYS_OFF)
     record(tracer, "a")

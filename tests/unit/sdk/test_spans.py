@@ -334,6 +334,14 @@ def test_unknown_word_is_said_once_with_the_nearest_known(recorded, caplog, reco
         assert kept.items() <= dict(span.attributes).items()
 
 
+def test_words_of_a_wrong_type_are_no_matter(recorded):
+    with clew.step(["plan"]) as step, clew.gate("g", kind={}) as gate:
+        step.finished([])
+        gate.allow(scope=[])
+    clew.outcome(["success"])
+    assert recorded.named("gate g").attributes["clew.gate.outcome"] == "allow"
+
+
 def test_failure_of_clew_itself_does_not_reach_the_agent(recorded, monkeypatch, caplog):
     monkeypatch.setattr(_guard, "strict", False)
     monkeypatch.setattr("clew._scope.set_span_in_context", lambda *_: 1 / 0)
