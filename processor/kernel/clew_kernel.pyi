@@ -1,6 +1,18 @@
+# ruff: noqa: PYI021 - a compiled module has no other Python text: what editors show is written here
 """clew's native kernel: OTLP wire bytes to Arrow columns."""
 
 from typing import final
+
+__all__ = [
+    "Batch",
+    "Decoded",
+    "Decoder",
+    "Verdict",
+    "canonical_json",
+    "content_hash",
+    "count_spans",
+    "version",
+]
 
 @final
 class Batch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from shared.engine import fresh_store
@@ -67,14 +69,18 @@ OURS = {
 
 #: Columns each of our own tables must have.
 TABLES = {
-    "runs": """tenant_id trace_id agent_name agent_version conversation_id user_id service_name started_at ended_at duration_ms
-        status outcome outcome_score steps model_calls tool_calls errors retries input_tokens output_tokens cache_read_tokens
-        cache_write_tokens cost_usd loops loop_cost_usd gates gates_denied gate_wait_ms sampled""",
-    "loops": """tenant_id trace_id agent_name pattern period repetitions first_span_id last_span_id tool_name fingerprint
+    "runs": """
+        tenant_id trace_id agent_name agent_version conversation_id user_id service_name started_at ended_at duration_ms
+        status outcome outcome_score steps model_calls tool_calls errors retries input_tokens output_tokens
+        cache_read_tokens cache_write_tokens cost_usd loops loop_cost_usd gates gates_denied gate_wait_ms sampled""",
+    "loops": """
+        tenant_id trace_id agent_name pattern period repetitions first_span_id last_span_id tool_name fingerprint
         started_at last_seen_at wasted_tokens wasted_cost_usd action""",
-    "gates": """tenant_id trace_id span_id agent_name gate_name kind phase outcome source actor_type requested_at decided_at
+    "gates": """
+        tenant_id trace_id span_id agent_name gate_name kind phase outcome source actor_type requested_at decided_at
         wait_ms target_kind target_id""",
-    "usage_1m": """minute tenant_id service_name agent_name agent_version provider model tool_name op calls errors input_tokens
+    "usage_1m": """
+        minute tenant_id service_name agent_name agent_version provider model tool_name op calls errors input_tokens
         output_tokens cache_read_tokens cache_write_tokens reasoning_tokens cost_usd duration_buckets""",
     "span_corrections": "tenant_id trace_id span_id usage_scope cost_usd cost_source reason version",
     "ledger_1m": "minute tenant_id signal reason received stored sampled_out rejected dead_letter",
@@ -107,14 +113,17 @@ TYPES = {
 @pytest.fixture(scope="module")
 def columns() -> dict[str, dict[str, str]]:
     """Table -> column -> type: without a time zone, and without the aggregate function around it."""
-    rows = fresh_store().client.query(
-        """SELECT table, name, replaceRegexpAll(replaceRegexpOne(type, '^SimpleAggregateFunction\\\\(\\\\w+, (.*)\\\\)$', '\\\\1'),
-                  '(DateTime64\\\\(\\\\d), \\'UTC\\'', '\\\\1')
-           FROM system.columns WHERE database = currentDatabase() ORDER BY table, position"""
-    ).result_rows  # fmt: skip
+    rows = (
+        fresh_store()
+        .client.query(
+            "SELECT table, name, type FROM system.columns WHERE database = currentDatabase() ORDER BY table, position"
+        )
+        .result_rows
+    )
     found: dict[str, dict[str, str]] = {}
     for table, name, kind in rows:
-        found.setdefault(table, {})[name] = kind
+        plain = re.sub(r"^SimpleAggregateFunction\(\w+, (.*)\)$", r"\1", kind)
+        found.setdefault(table, {})[name] = re.sub(r"(DateTime64\(\d), 'UTC'", r"\1", plain)
     return found
 
 

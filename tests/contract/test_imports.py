@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 SDK = ROOT / "sdk" / "src"
 PROCESSOR = ROOT / "processor" / "src"
 
-#: Part of the processor -> parts it may import. Data goes receiver, spool, decode, normalise, enrich, sample, write; a stage
-#: knows what the one before hands it, and nothing of what comes after. The receiver hands over to the spool.
+#: Part of the processor -> parts it may import. Data goes receiver, spool, decode, normalise, enrich, sample, write; a
+#: stage knows what the one before hands it, and nothing of what comes after. The receiver hands over to the spool.
 MAY_IMPORT = {
     "errors": set(),
     "words": set(),
@@ -32,7 +35,8 @@ MAY_IMPORT = {
     "config": {"errors", "query"},
     "pipeline": {"decode", "normalise", "enrich", "sample", "write", "spool", "control", "errors"},
     "app": {
-        "config", "control", "decode", "normalise", "enrich", "sample", "write", "spool", "receiver", "query", "pipeline", "errors",
+        "config", "control", "decode", "normalise", "enrich", "sample", "write", "spool", "receiver", "query",
+        "pipeline", "errors",
     },
     "commands": {"app", "config", "errors"},
 }  # fmt: skip

@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 import random
 import struct
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from shared.engine import fresh_store
 from shared.pipeline import Recorder, arrived, new_pipeline, one_by_one
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PAYLOADS = Path(__file__).parent / "payloads"
 TRUTH = {line["file"]: line for line in map(json.loads, (PAYLOADS / "truth.jsonl").read_text("utf-8").splitlines())}

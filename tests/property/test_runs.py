@@ -111,7 +111,8 @@ def test_the_engine_adds_up_as_the_emulation_does():
         store.insert("run_deltas", part, token=f"part {i}", deadline_s=1)
     different = store.client.query(
         """SELECT count(), uniqExact(trace_id), countIf(rows > 1) FROM (
-               SELECT trace_id, uniqExact(toString(tuple(* EXCEPT (tenant_id, trace_id)))) AS rows FROM runs GROUP BY trace_id)"""
+               SELECT trace_id, uniqExact(toString(tuple(* EXCEPT (tenant_id, trace_id)))) AS rows
+               FROM runs GROUP BY trace_id)"""
     ).result_rows
     assert different == [(40, 40, 0)]
 

@@ -18,7 +18,8 @@ import pytest
 import uvicorn
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from clew_processor.query import QuerySettings, passthrough_app
+from clew_processor.query.passthrough import passthrough_app
+from clew_processor.query.settings import QuerySettings
 from shared.query_server import QueryServer, query_server
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @contextmanager
 def passing_on(dsn: str, **settings: Any) -> Iterator[QueryServer]:
     """The passthrough application on a port of its own."""
-    app = passthrough_app(dsn, QuerySettings(**settings))
+    app = passthrough_app(dsn, "clew", QuerySettings(**settings))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -134,4 +135,4 @@ def test_absent_server_is_named_without_its_password() -> None:
 @pytest.mark.parametrize("dsn", ["chdb:///tmp/x", "http://localhost:8123", "clickhouse:///db", ""])
 def test_dsn_of_another_kind_is_refused(dsn: str) -> None:
     with pytest.raises(ValueError, match="DSN must be clickhouse://user:pw@host:8123/db"):
-        passthrough_app(dsn, QuerySettings())
+        passthrough_app(dsn, "clew", QuerySettings())

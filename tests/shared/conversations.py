@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Iterator
-
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from typing import TYPE_CHECKING
 
 from shared.genai import MODEL, at
 from shared.otlp import message, request, span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 _LETTERS, _OFTEN = "etaoinshrdlcumwfgypbvk", [12, 9, 8, 8, 7, 7, 6, 6, 6, 4, 4, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1]
 
@@ -47,7 +50,7 @@ def interleaved(conversations: int, steps: int, *, seed: int = 1) -> Iterator[Ex
             arguments = json.dumps({"query": write(4, 10), "page": step})
             call = {"type": "tool_call", "id": f"call_{number}_{step}", "name": "tool_3", "arguments": arguments}
             answer = json.dumps(message("assistant", write(15, 80), call))
-            result = write(60, 250)
+            result = write(60, 400)
             fields = {"trace_id": 1_000_000 + number, "start": at(step * 10 + number / 100)}
             spans.append(
                 span(

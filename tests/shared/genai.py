@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from typing import TYPE_CHECKING, Any
 
 from shared.otlp import T0, message, messages_json, span
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 SECOND = 10**9
 MODEL = "gpt-4o-mini"

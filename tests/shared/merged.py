@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from shared.pipeline import Recorder
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from shared.pipeline import Recorder
 
 Row = dict[str, Any]
 

@@ -56,7 +56,8 @@ def _open(directory: Path) -> int:
     import clickhouse_connect
     import uvicorn
 
-    from clew_processor.query import QuerySettings, query_app
+    from clew_processor.query.app import query_app
+    from clew_processor.query.settings import QuerySettings
 
     global _writer  # noqa: PLW0603 - the child process is this store
     clickhouse_connect.get_client(dsn=f"chdb://{directory}").command("CREATE DATABASE clew")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -14,12 +13,16 @@ from clew_processor.decode.decoder import DecodedBatch, Decoder, TimeWindow
 from clew_processor.enrich.enricher import Enricher
 from clew_processor.enrich.pricing import PriceBook
 from clew_processor.normalise.normaliser import Normaliser
-from clew_processor.normalise.spans import Spans
 from clew_processor.pipeline import Pipeline
 from clew_processor.sample.sampler import Sampler
 from clew_processor.spool.request import Request
-from clew_processor.write.store import Store
 from shared.otlp import T0
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from clew_processor.normalise.spans import Spans
+    from clew_processor.write.store import Store
 
 DIALECT = "otel_genai"
 TENANT = "default"

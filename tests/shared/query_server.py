@@ -97,7 +97,8 @@ def _serve(directory: str, settings: dict[str, Any], statements: list[str]) -> N
     import chdb
     import uvicorn
 
-    from clew_processor.query import QuerySettings, query_app
+    from clew_processor.query.app import query_app
+    from clew_processor.query.settings import QuerySettings
 
     store = chdb.connect(directory)
     for statement in statements:

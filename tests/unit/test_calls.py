@@ -131,7 +131,8 @@ def test_more_calls_than_are_remembered_forget_the_oldest(monkeypatch):
 NESTED = {
     "a failed attempt seen from below is the copy": (chat(1), chat(2, parent_id=1), 1),
     "a child with usage is the call itself": (chat(1), chat(2, parent_id=1, tokens=TWO), 2),
-    "a child with usage and id, a parent without": (chat(1, tokens=TWO), chat(2, parent_id=1, tokens=TWO, response="r"), 2),
+    "a child with usage and id, a parent without": (chat(1, tokens=TWO), chat(2, parent_id=1, tokens=TWO,
+    response="r"), 2),
     "a child without usage below a call with all of it": (chat(1, tokens=TWO, response="r"), chat(2, parent_id=1), 1),
 }  # fmt: skip
 

@@ -15,7 +15,8 @@ def test_groups_of_nothing_are_none():
     nothing = np.zeros(0, np.int64)
     assert groups.count == 0
     for answer in (
-        groups.sum(nothing), groups.min(nothing), groups.max(nothing), groups.argmin(nothing), groups.sum_money(nothing),
+        groups.sum(nothing), groups.min(nothing), groups.max(nothing), groups.argmin(nothing),
+        groups.sum_money(nothing),
     ):  # fmt: skip
         assert len(answer) == 0
 

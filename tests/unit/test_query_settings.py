@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from clew_processor.query import QuerySettings
+from clew_processor.query.settings import QuerySettings
 from clew_processor.query.failure import QueryFailure
 from clew_processor.query.settings import engine_settings, row_filters, set_statement, writable
 

@@ -159,9 +159,12 @@ def test_span_columns_are_what_was_sent():
     pipeline.process([arrived(request(tool(1, "search", {}, attributes={"gen_ai.tool.call.id": "call"})))])
     row, called = sink.rows("otel_traces")
     expected = {
-        "TenantId": "default", "Op": "invoke_agent", "Dialect": "otel_genai", "Framework": "langchain", "AgentName": "clerk",
-        "AgentId": "a1", "AgentVersion": "2", "AgentRunId": "run", "ConversationId": "c", "UserId": "u", "StepKind": "plan",
-        "StepIndex": 3, "Confidence": 0.5, "ErrorType": "E", "Status": "error", "SampleWeight": 1.0, "KeepReason": "error",
+        "TenantId": "default", "Op": "invoke_agent", "Dialect": "otel_genai", "Framework": "langchain",
+        "AgentName": "clerk",
+        "AgentId": "a1", "AgentVersion": "2", "AgentRunId": "run", "ConversationId": "c", "UserId": "u",
+        "StepKind": "plan",
+        "StepIndex": 3, "Confidence": 0.5, "ErrorType": "E", "Status": "error", "SampleWeight": 1.0,
+        "KeepReason": "error",
     }  # fmt: skip
     assert {name: row[name] for name in expected} == expected
     assert (called["ToolName"], called["ToolCallId"]) == ("search", "call")
@@ -170,8 +173,10 @@ def test_span_columns_are_what_was_sent():
 
 def test_gates_are_rows_whatever_their_span():
     told = {
-        "clew.gate.name": "spending", "clew.gate.kind": "human", "clew.gate.phase": "pre_tool", "clew.gate.outcome": "deny",
-        "clew.gate.source": "user", "clew.gate.actor.type": "human", "clew.gate.wait_ms": 1500, "clew.gate.reason": "too much",
+        "clew.gate.name": "spending", "clew.gate.kind": "human", "clew.gate.phase": "pre_tool",
+        "clew.gate.outcome": "deny",
+        "clew.gate.source": "user", "clew.gate.actor.type": "human", "clew.gate.wait_ms": 1500,
+        "clew.gate.reason": "too much",
         "clew.gate.target.kind": "tool_call", "clew.gate.target.id": "call-1",
     }  # fmt: skip
     sink = Recorder()

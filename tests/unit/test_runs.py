@@ -26,7 +26,8 @@ CASES: dict[str, tuple[list[Span], dict[str, Any]]] = {
         [chat(3, tokens=TOKENS, parent_id=UNKNOWN)],
         {"status": "running", "agent_name": "", "model_calls": 1},
     ),
-    "runs while only a tool has failed": ([tool(3, failed=True, parent_id=UNKNOWN)], {"status": "running", "errors": 1}),
+    "runs while only a tool has failed": ([tool(3, failed=True, parent_id=UNKNOWN)], {"status": "running",
+    "errors": 1}),
     "ends as its root ends": ([call, inner_failed, root_ok], {"status": "ok", "agent_name": "boss", "errors": 1}),
     "fails as its root fails": ([root_failed, call], {"status": "error"}),
     "ends as its outermost agent does where the root is not ours": (
@@ -37,7 +38,8 @@ CASES: dict[str, tuple[list[Span], dict[str, Any]]] = {
         [span("GET /", span_id=1), agent(2, parent_id=1)], {"status": "ok", "spans": 1, "service_name": "test"},
     ),
     "is interrupted by control flow": (
-        [agent(1, attributes={"error.type": "langgraph.errors.GraphInterrupt"})], {"status": "interrupted", "errors": 0},
+        [agent(1, attributes={"error.type": "langgraph.errors.GraphInterrupt"})], {"status": "interrupted",
+        "errors": 0},
     ),
     "takes the agent's name from a span that only names it": (
         [chat(3, tokens=TOKENS, parent_id=UNKNOWN, attributes={"gen_ai.agent.name": "clerk"})],
@@ -71,7 +73,8 @@ CASES: dict[str, tuple[list[Span], dict[str, Any]]] = {
         [chat(3, tokens=TOKENS, asks=[("a", {}), ("b", {})])], {"tool_calls": 2},
     ),
     "adds up tokens and money": (
-        [call, chat(4, tokens=TOKENS, response="s"), chat(5, tokens={"input": 1, "output": 0, "read": 1}, response="t")],
+        [call, chat(4, tokens=TOKENS, response="s"), chat(5, tokens={"input": 1, "output": 0, "read": 1},
+        response="t")],
         {
             "input_tokens": 201, "output_tokens": 20, "cache_read_tokens": 1, "model_calls": 3,
             "cost_usd": Decimal("0.000042075"), "usage_known": "complete", "unpriced_calls": 0,
@@ -94,7 +97,8 @@ CASES: dict[str, tuple[list[Span], dict[str, Any]]] = {
     "counts its gates": (
         [
             gate(4, "deny"), gate(5, "allow"), gate(6, "abort", name="budget"),
-            span("gate", {"clew.gate.name": "human", "clew.gate.outcome": "allow", "clew.gate.wait_ms": 1500}, span_id=7),
+            span("gate", {"clew.gate.name": "human", "clew.gate.outcome": "allow", "clew.gate.wait_ms": 1500},
+            span_id=7),
         ],
         {"gates": 4, "gates_denied": 2, "gate_wait_ms": 1500},
     ),

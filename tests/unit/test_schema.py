@@ -63,7 +63,8 @@ def test_a_database_of_a_newer_processor_is_refused():
 def test_every_table_of_rows_forgets_after_its_retention():
     store = fresh_store()
     engines = store.client.query(
-        "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
+        "SELECT name, create_table_query FROM system.tables "
+        "WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
     ).result_rows
     kept = {name for name, statement in engines if " TTL " in statement}
     assert {name for name, _ in engines} - kept == {"schema_migrations"}
@@ -78,7 +79,8 @@ def test_one_inserts_token_stores_its_rows_once_in_every_table():
         pipeline.process([arrived(request(chat(number, tokens={"input": 1}, response="r"), gate(9, "deny"), *looping))])
     written = set(sink.tables)
     assert written == {
-        "span_contents", "otel_traces", "gates", "loop_versions", "span_corrections", "usage_1m", "run_deltas", "ledger_1m",
+        "span_contents", "otel_traces", "gates", "loop_versions", "span_corrections", "usage_1m", "run_deltas",
+        "ledger_1m",
     }  # fmt: skip
     counts = []
     for _ in range(3):

@@ -190,7 +190,7 @@ def _query(settings: Settings, store: Store) -> Starlette:
     if store.path is not None:
         app = query_app(store.path, store.database, settings.queries)
     else:
-        app = passthrough_app(settings.dsn, settings.queries)
+        app = passthrough_app(settings.dsn, store.database, settings.queries)
     host = settings.query.rpartition(":")[0]
     if host in LOOPBACK:  # else a web page could read it by a name of its own that resolves to this machine
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK), www_redirect=False)

@@ -97,9 +97,11 @@ class Pipeline:
 
     def _write(self, tables: dict[str, pa.Table | None]) -> None:
         batch_id = uuid.uuid4().hex
+        give_up_at = time.monotonic() + self._insert_deadline_s
         for name, rows in tables.items():
             if rows is not None and rows.num_rows:
-                self._store.insert(name, rows, token=f"{batch_id}:{name}", deadline_s=self._insert_deadline_s)
+                left_s = give_up_at - time.monotonic()
+                self._store.insert(name, rows, token=f"{batch_id}:{name}", deadline_s=left_s)
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -113,5 +115,5 @@ class Pipeline:
 
 def _outcome(error: str | None, rejected: int, message: str) -> Outcome:
     if error is not None:
-        return Refused(RefusalKind.MALFORMED, f"not an ExportTraceServiceRequest: {error}")
+        return Refused(RefusalKind.MALFORMED, error)
     return Receipt(rejected, message)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from clew_processor.enrich.contributions import Contributions
     from clew_processor.normalise.spans import Spans
+    from clew_processor.words import Words
 
 MAX_CALLS = 1_000_000
 """Calls remembered at most; beyond it the oldest are forgotten early and a later copy of them counts."""
@@ -51,8 +52,8 @@ class _Remembered:
 
     base: int
     arrival_ns: int
-    tenants: list[str]
-    traces: list[str]
+    tenant: Words
+    trace: Words
     span_ids: list[str]
     parent_ids: list[str]
     response_ids: list[int]  # 0 = none
@@ -71,7 +72,7 @@ class _Call:
 
     @property
     def run(self) -> tuple[str, str]:
-        return self.batch.tenants[self.at], self.batch.traces[self.at]
+        return _word(self.batch.tenant, self.at), _word(self.batch.trace, self.at)
 
     @property
     def has_id(self) -> bool:
@@ -79,7 +80,7 @@ class _Call:
 
     @property
     def key(self) -> tuple[int, str, str]:
-        return -int(self.batch.kinds[self.at]), self.batch.traces[self.at], self.batch.span_ids[self.at]
+        return -int(self.batch.kinds[self.at]), _word(self.batch.trace, self.at), self.batch.span_ids[self.at]
 
     def supersede(self) -> list[Superseded]:
         """Takes it out of what counts; nothing when it does not count anyway."""
@@ -139,8 +140,8 @@ class CallIndex:
         batch = _Remembered(
             base=self._next,
             arrival_ns=spans.arrival_ns,
-            tenants=spans.tenant.take(calls).tolist(),
-            traces=spans.trace.take(calls).tolist(),
+            tenant=spans.tenant.take(calls),
+            trace=spans.trace.take(calls),
             span_ids=spans.span_id.take(pa.array(calls)).to_pylist(),
             parent_ids=spans.parent_span_id.take(pa.array(calls)).to_pylist(),
             response_ids=spans.response_id[calls].tolist(),
@@ -186,7 +187,8 @@ class CallIndex:
         """The rule of `_nested` for rows whose parent came in an earlier batch."""
         superseded: list[Superseded] = []
         children = rows[(spans.parent_row[rows] < 0) & ~spans.is_root[rows]]
-        for row, parent_id in _found(spans.parent_span_id, children, self._spans.keys()):
+        names = spans.parent_span_id.take(pa.array(children)).to_pylist() if self._spans else []
+        for row, parent_id in _found(names, children, self._spans.keys()):
             parent = self._call(self._spans[parent_id])
             if _tells_apart(spans, row, parent):
                 continue
@@ -201,10 +203,13 @@ class CallIndex:
     ) -> list[Superseded]:
         """The rule of `_nested` for rows whose children came in earlier batches."""
         superseded: list[Superseded] = []
-        for row, span_id in _found(spans.span_id, rows, self._answered.keys()):
+        if not (self._answered or self._empty):
+            return superseded
+        names = spans.span_id.take(pa.array(rows)).to_pylist()
+        for row, span_id in _found(names, rows, self._answered.keys()):
             if not _tells_apart(spans, row, self._call(self._answered[span_id])):
                 duplicate[row] = True
-        for row, span_id in _found(spans.span_id, rows, self._empty.keys()):
+        for row, span_id in _found(names, rows, self._empty.keys()):
             for number in self._empty[span_id]:
                 child = self._call(number)
                 if not _tells_apart(spans, row, child):
@@ -232,25 +237,25 @@ class CallIndex:
                 self._empty.pop(parent_id, None)  # its younger siblings too: they failed within the same call
 
 
+def _word(words: Words, row: int) -> str:
+    return words.words[int(words.codes[row])]
+
+
 def _at(values: list[str], mask: NDArray[np.bool_]) -> list[str]:
     return values if mask.all() else [values[i] for i in np.flatnonzero(mask).tolist()]
 
 
-def _found(ids: pa.StringArray, rows: NDArray[np.integer], among: KeysView[str]) -> Iterator[tuple[int, str]]:
-    """The rows whose id is among these, and the id."""
-    if not among or not len(rows):
-        return
-    names = ids.take(pa.array(rows)).to_pylist()
-    if not (hits := among & set(names)):
-        return
-    for row, name in zip(rows.tolist(), names, strict=True):
-        if name in hits:
-            yield row, name
+def _found(names: list[str], rows: NDArray[np.integer], among: KeysView[str]) -> Iterator[tuple[int, str]]:
+    """The rows whose name is among these, and the name."""
+    if hits := among & set(names):
+        for row, name in zip(rows.tolist(), names, strict=True):
+            if name in hits:
+                yield row, name
 
 
 def _tells_apart(spans: Spans, row: int, other: _Call) -> bool:
     """Is a row no copy of the call it is nested with: other runs, or two responses of their own?"""
-    run = spans.tenant.words[spans.tenant.codes[row]], spans.trace.words[spans.trace.codes[row]]
+    run = _word(spans.tenant, row), _word(spans.trace, row)
     return other.run != run or (other.has_id and bool(spans.response_id[row] != 0))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -84,30 +85,49 @@ class ModelCalls:
         return list(map(ModelCall, *(column[start:end].tolist() for column in columns)))
 
 
+class ToolSlice:
+    """The tool calls of one run in one batch; made into objects when somebody asks, and only once."""
+
+    __slots__ = ("_batch", "_calls", "_end", "_start")
+
+    def __init__(self, batch: ToolCalls, start: int, end: int) -> None:
+        self._batch: ToolCalls | None = batch
+        self._start = start
+        self._end = end
+        self._calls: list[Call] = []
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    def calls(self) -> list[Call]:
+        """The calls; the batch they came in is let go."""
+        if self._batch is not None:
+            self._calls = self._batch.slice(self._start, self._end)
+            self._batch = None
+        return self._calls
+
+
 @dataclass(slots=True)
 class RunHistory:
-    """What one run did, as slices (batch, first row, end)."""
+    """What one run did, in slices of batches; model calls as (batch, first row, end)."""
 
-    tools: list[tuple[ToolCalls, int, int]] = field(default_factory=list)
-    requested: list[tuple[ToolCalls, int, int]] = field(default_factory=list)
+    tools: list[ToolSlice] = field(default_factory=list)
+    requested: list[ToolSlice] = field(default_factory=list)
     models: list[tuple[ModelCalls, int, int]] = field(default_factory=list)
     superseded: dict[str, ModelCall] = field(default_factory=dict)
 
     @property
     def events(self) -> int:
         """Number of calls held."""
-        return sum(end - start for part in (self.tools, self.requested, self.models) for _, start, end in part)
+        calls = sum(map(len, self.tools)) + sum(map(len, self.requested))
+        return calls + sum(end - start for _, start, end in self.models)
 
     def calls(self) -> list[Call]:
         """The run's tool calls in order of start: its tool spans, else what its models asked for."""
         if self.tools:
-            return sorted(call for batch, start, end in self.tools for call in batch.slice(start, end))
-        return sorted(
-            call
-            for batch, start, end in self.requested
-            for call in batch.slice(start, end)
-            if call.span_id not in self.superseded
-        )
+            return sorted(chain.from_iterable(part.calls() for part in self.tools))
+        asked = chain.from_iterable(part.calls() for part in self.requested)
+        return sorted(call for call in asked if call.span_id not in self.superseded)
 
     def model_calls(self) -> list[ModelCall]:
         """The run's model calls in order of start; a superseded one stands there again, taken away."""

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from clew_processor.arrow import decimals, timestamps
-from clew_processor.enrich.history import ModelCall, RunHistory, RunKey, model_calls, requested_calls, tool_calls
+from clew_processor.enrich.history import ModelCall, RunHistory, RunKey, ToolSlice, model_calls, requested_calls, tool_calls
 from clew_processor.enrich.streaks import Streak, count_retries, streaks
 from clew_processor.words import Words
 
@@ -103,7 +103,7 @@ class LoopFinder:
                 state = self._touch(run, touched)
                 if state.closed:
                     continue
-                (state.history.requested if requested else state.history.tools).append((calls, start, end))
+                (state.history.requested if requested else state.history.tools).append(ToolSlice(calls, start, end))
                 self._events += end - start
                 if any_suspect and not state.suspicious:
                     state.suspicious = bool(suspect[start:end].any())
@@ -148,11 +148,12 @@ class LoopFinder:
 
     def _judge(self, run: RunKey, state: _Run, changes: LoopChanges) -> None:
         calls = state.history.calls()
-        models = state.history.model_calls()
         change = RunChange()
         retries = count_retries(calls)
         change.retries, state.retries = retries - state.retries, retries
-        loops = {streak.first.span_id: _priced(streak, models) for streak in streaks(calls)}
+        found = list(streaks(calls))
+        models = state.history.model_calls() if found else []
+        loops = {streak.first.span_id: _priced(streak, models) for streak in found}
         for span_id, loop in loops.items():
             before = state.loops.get(span_id)
             if loop != before:

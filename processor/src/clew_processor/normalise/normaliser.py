@@ -180,7 +180,7 @@ class _Columns:
 
 def _milliseconds(seconds: NDArray[np.float64]) -> NDArray[np.float32]:
     """0 for what is no time: absent, negative, or beyond thirty years."""
-    return np.where((seconds >= 0) & (seconds < 1e9), seconds * 1000, 0).astype(np.float32)
+    return (np.where((seconds >= 0) & (seconds < 1e9), seconds, 0) * 1000).astype(np.float32)
 
 
 def _named(mask: NDArray[np.bool_], word: str) -> Words:

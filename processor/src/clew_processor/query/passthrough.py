@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-_SCHEMES = {"clickhouse": "http", "clickhouses": "https"}
+#: Scheme of the DSN -> that of the server's URL, and its usual port.
+_SCHEMES = {"clickhouse": ("http", 8123), "clickhouses": ("https", 8443)}
 _PIECE_BYTES = 1 << 18
 _CONNECT_TIMEOUT_S = 10
 #: Seconds the server may be silent beyond the time a query may take.
@@ -37,14 +38,15 @@ _PASSED_HEADERS = ("content-type", "content-encoding", "retry-after")
 class _Server:
     """A ClickHouse server's HTTP interface."""
 
-    def __init__(self, dsn: str, settings: QuerySettings) -> None:
+    def __init__(self, dsn: str, database: str, settings: QuerySettings) -> None:
         address = urlsplit(dsn)
         if address.scheme not in _SCHEMES or not address.hostname:
             raise ValueError(
                 f"The store's DSN must be clickhouse://user:pw@host:8123/db (or clickhouses:), not {_masked(address)}"
             )
-        self._url = f"{_SCHEMES[address.scheme]}://{address.hostname}:{address.port or 8123}/"
-        self._database = address.path.strip("/")
+        scheme, port = _SCHEMES[address.scheme]
+        self._url = f"{scheme}://{address.hostname}:{address.port or port}/"
+        self._database = database
         user, password = unquote(address.username or "default"), unquote(address.password or "")
         self._auth = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
         self._settings = settings
@@ -116,11 +118,12 @@ class _PassedOn:
             answer.close()  # before the end of the answer: the server stops the query
 
 
-def passthrough_app(dsn: str, settings: QuerySettings) -> Starlette:
+def passthrough_app(dsn: str, database: str, settings: QuerySettings) -> Starlette:
     """ClickHouse's HTTP interface, read-only, over a ClickHouse server.
 
     Args:
         dsn: ``clickhouse://user:pw@host:8123/db``, or ``clickhouses://`` for TLS.
+        database: where unqualified names are looked for.
         settings: what queries may use.
 
     Returns:
@@ -129,7 +132,7 @@ def passthrough_app(dsn: str, settings: QuerySettings) -> Starlette:
     Raises:
         ValueError: the DSN is of another kind.
     """
-    server = _Server(dsn, settings)
+    server = _Server(dsn, database, settings)
     turns = Turns(settings)
 
     async def answer(request: Request) -> ASGIApp:
