@@ -69,7 +69,10 @@ class Words:
     @property
     def present(self) -> NDArray[np.bool_]:
         """Per row: is the word not empty?"""
-        return self.test(bool)
+        blanks = self.words.count("")
+        if not blanks:
+            return np.ones(len(self.codes), np.bool_)
+        return self.codes != self.words.index("") if blanks == 1 else self.test(bool)
 
     @property
     def ranks(self) -> NDArray[np.int64]:

@@ -54,8 +54,9 @@ class _Remembered:
     arrival_ns: int
     tenant: Words
     trace: Words
-    span_ids: list[str]
-    parent_ids: list[str]
+    span_ids: pa.StringArray
+    span_keys: list[int]
+    parent_keys: list[int]
     response_ids: list[int]  # 0 = none
     kinds: NDArray[np.int8]
     requested: NDArray[np.int64]
@@ -80,7 +81,7 @@ class _Call:
 
     @property
     def key(self) -> tuple[int, str, str]:
-        return -int(self.batch.kinds[self.at]), _word(self.batch.trace, self.at), self.batch.span_ids[self.at]
+        return -int(self.batch.kinds[self.at]), _word(self.batch.trace, self.at), self.batch.span_ids[self.at].as_py()
 
     def supersede(self) -> list[Superseded]:
         """Takes it out of what counts; nothing when it does not count anyway."""
@@ -91,7 +92,7 @@ class _Call:
         return [
             Superseded(
                 contribution=self.batch.contributions.take(np.array([row])),
-                span_id=self.batch.span_ids[self.at],
+                span_id=self.batch.span_ids[self.at].as_py(),
                 requested=int(self.batch.requested[self.at]),
             )
         ]
@@ -106,9 +107,9 @@ class CallIndex:
         self._next = 0
         # Call numbers by what a copy would know of them.
         self._own: dict[int, int] = {}  # response id -> the copy that counts
-        self._spans: dict[str, int] = {}  # span id -> call
-        self._answered: dict[str, int] = {}  # parent span id -> its latest child that told tokens
-        self._empty: dict[str, list[int]] = {}  # parent span id -> its children that told none
+        self._spans: dict[int, int] = {}  # key of the span id -> call
+        self._answered: dict[int, int] = {}  # of the parent's -> its latest child that told tokens
+        self._empty: dict[int, list[int]] = {}  # of the parent's -> its children that told none
 
     def duplicates(self, spans: Spans) -> tuple[NDArray[np.bool_], list[Superseded]]:
         """Which rows are copies of a call that counts elsewhere, and which earlier calls this batch supersedes."""
@@ -142,8 +143,9 @@ class CallIndex:
             arrival_ns=spans.arrival_ns,
             tenant=spans.tenant.take(calls),
             trace=spans.trace.take(calls),
-            span_ids=spans.span_id.take(pa.array(calls)).to_pylist(),
-            parent_ids=spans.parent_span_id.take(pa.array(calls)).to_pylist(),
+            span_ids=spans.span_id.take(pa.array(calls)),
+            span_keys=spans.span_key[calls].tolist(),
+            parent_keys=spans.parent_key[calls].tolist(),
             response_ids=spans.response_id[calls].tolist(),
             kinds=_kinds(spans)[calls],
             requested=spans.requested_calls[calls],
@@ -154,13 +156,14 @@ class CallIndex:
         numbers = np.arange(self._next, self._next + len(calls))
         self._next += len(calls)
 
-        self._spans.update(zip(batch.span_ids, numbers.tolist(), strict=True))
+        self._spans.update(zip(batch.span_keys, numbers.tolist(), strict=True))
         named = kept & (spans.response_id[calls] != 0)
         self._own.update(zip(spans.response_id[calls[named]].tolist(), numbers[named].tolist(), strict=True))
         answered = spans.has_usage[calls]
-        self._answered.update(zip(_at(batch.parent_ids, answered), numbers[answered].tolist(), strict=True))
-        for parent_id, number in zip(_at(batch.parent_ids, ~answered), numbers[~answered].tolist(), strict=True):
-            self._empty.setdefault(parent_id, []).append(number)  # failed calls: few
+        parents = spans.parent_key[calls]
+        self._answered.update(zip(parents[answered].tolist(), numbers[answered].tolist(), strict=True))
+        for parent, number in zip(parents[~answered].tolist(), numbers[~answered].tolist(), strict=True):
+            self._empty.setdefault(parent, []).append(number)  # failed calls: few
 
     def _same_response(self, spans: Spans, rows: NDArray[np.integer], duplicate: NDArray[np.bool_]) -> list[Superseded]:
         rows = rows[~duplicate[rows] & (spans.response_id[rows] != 0)]
@@ -187,9 +190,8 @@ class CallIndex:
         """The rule of `_nested` for rows whose parent came in an earlier batch."""
         superseded: list[Superseded] = []
         children = rows[(spans.parent_row[rows] < 0) & ~spans.is_root[rows]]
-        names = spans.parent_span_id.take(pa.array(children)).to_pylist() if self._spans else []
-        for row, parent_id in _found(names, children, self._spans.keys()):
-            parent = self._call(self._spans[parent_id])
+        for row, key in _found(spans.parent_key, children, self._spans.keys()):
+            parent = self._call(self._spans[key])
             if _tells_apart(spans, row, parent):
                 continue
             if spans.has_usage[row]:
@@ -205,12 +207,11 @@ class CallIndex:
         superseded: list[Superseded] = []
         if not (self._answered or self._empty):
             return superseded
-        names = spans.span_id.take(pa.array(rows)).to_pylist()
-        for row, span_id in _found(names, rows, self._answered.keys()):
-            if not _tells_apart(spans, row, self._call(self._answered[span_id])):
+        for row, key in _found(spans.span_key, rows, self._answered.keys()):
+            if not _tells_apart(spans, row, self._call(self._answered[key])):
                 duplicate[row] = True
-        for row, span_id in _found(names, rows, self._empty.keys()):
-            for number in self._empty[span_id]:
+        for row, key in _found(spans.span_key, rows, self._empty.keys()):
+            for number in self._empty[key]:
                 child = self._call(number)
                 if not _tells_apart(spans, row, child):
                     superseded += child.supersede()
@@ -225,32 +226,29 @@ class CallIndex:
             self._batches[0].arrival_ns < now_ns - self._settle_ns or self._next - self._batches[0].base > MAX_CALLS
         ):
             oldest = self._batches.popleft()
-            for number, (response_id, span_id, parent_id) in enumerate(
-                zip(oldest.response_ids, oldest.span_ids, oldest.parent_ids, strict=True), oldest.base
+            for number, (response_id, span_key, parent_key) in enumerate(
+                zip(oldest.response_ids, oldest.span_keys, oldest.parent_keys, strict=True), oldest.base
             ):
                 if self._own.get(response_id) == number:
                     del self._own[response_id]
-                if self._spans.get(span_id) == number:
-                    del self._spans[span_id]
-                if self._answered.get(parent_id) == number:
-                    del self._answered[parent_id]
-                self._empty.pop(parent_id, None)  # its younger siblings too: they failed within the same call
+                if self._spans.get(span_key) == number:
+                    del self._spans[span_key]
+                if self._answered.get(parent_key) == number:
+                    del self._answered[parent_key]
+                self._empty.pop(parent_key, None)  # its younger siblings too: they failed within the same call
 
 
 def _word(words: Words, row: int) -> str:
     return words.words[int(words.codes[row])]
 
 
-def _at(values: list[str], mask: NDArray[np.bool_]) -> list[str]:
-    return values if mask.all() else [values[i] for i in np.flatnonzero(mask).tolist()]
-
-
-def _found(names: list[str], rows: NDArray[np.integer], among: KeysView[str]) -> Iterator[tuple[int, str]]:
-    """The rows whose name is among these, and the name."""
-    if hits := among & set(names):
-        for row, name in zip(rows.tolist(), names, strict=True):
-            if name in hits:
-                yield row, name
+def _found(keys: NDArray[np.uint64], rows: NDArray[np.integer], among: KeysView[int]) -> Iterator[tuple[int, int]]:
+    """Those of the rows whose key is among these, and the key."""
+    asked = keys[rows].tolist()
+    if among and any(map(among.__contains__, asked)):
+        for row, key in zip(rows.tolist(), asked, strict=True):
+            if key in among:
+                yield row, key
 
 
 def _tells_apart(spans: Spans, row: int, other: _Call) -> bool:

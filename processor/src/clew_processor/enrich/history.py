@@ -222,7 +222,7 @@ def _fingerprints(
 ) -> NDArray[np.uint64]:
     """A cheap mix of run, tool and arguments; equal ones are only a reason to look closer. 0 without arguments."""
     low = np.frombuffer(args.buffers()[1], np.uint64)[args.offset * 2 : (args.offset + len(args)) * 2 : 2]
-    names = np.fromiter((hash(word) & 0xFFFFFFFFFFFFFFFF for word in tool.words), np.uint64, len(tool.words))
-    traces = np.fromiter((int(word[:16], 16) for word in spans.trace.words), np.uint64, len(spans.trace.words))
+    names = np.fromiter(map(hash, tool.words), np.int64, len(tool.words)).view(np.uint64)
+    traces = np.fromiter(map(hash, spans.trace.words), np.int64, len(spans.trace.words)).view(np.uint64)
     mixed = low ^ names[tool.codes] * np.uint64(0x9E3779B97F4A7C15) ^ traces[spans.trace.codes[rows]]
     return np.where(low == 0, np.uint64(0), mixed)

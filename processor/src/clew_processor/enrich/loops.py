@@ -14,7 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from clew_processor.arrow import decimals, timestamps
-from clew_processor.enrich.history import ModelCall, RunHistory, RunKey, ToolSlice, model_calls, requested_calls, tool_calls
+from clew_processor.enrich.history import (
+    ModelCall,
+    RunHistory,
+    RunKey,
+    ToolSlice,
+    model_calls,
+    requested_calls,
+    tool_calls,
+)
 from clew_processor.enrich.streaks import Streak, count_retries, streaks
 from clew_processor.words import Words
 

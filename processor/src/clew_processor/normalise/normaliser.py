@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clew_processor.arrow import id_keys
 from clew_processor.dialects import dialect_table
 from clew_processor.normalise.spans import Spans
 from clew_processor.words import Words
@@ -81,8 +82,10 @@ class Normaliser:
             trace=col.words("TraceId"),
             span_id=col.arrow("SpanId"),
             parent_span_id=parent_span_id,
+            span_key=id_keys(col.arrow("SpanId")),
+            parent_key=(parent_key := id_keys(parent_span_id)),
             parent_row=parent_row,
-            is_root=pc.equal(pc.binary_length(parent_span_id), 0).to_numpy(zero_copy_only=False),
+            is_root=parent_key == 0,
             start_ns=start,
             duration_ns=duration,
             service=col.words("ServiceName"),

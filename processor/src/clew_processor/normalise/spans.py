@@ -36,6 +36,8 @@ class Spans:
     trace: Words
     span_id: pa.StringArray
     parent_span_id: pa.StringArray
+    span_key: NDArray[np.uint64]  # of span_id and parent_span_id: numbers to compare instead of text, 0 = none
+    parent_key: NDArray[np.uint64]
     parent_row: NDArray[np.int32]
     is_root: NDArray[np.bool_]
     start_ns: NDArray[np.int64]
