@@ -44,3 +44,4 @@ SELECT
     max(run_deltas.updated_at) AS updated_at
 FROM run_deltas
 GROUP BY tenant_id, trace_id
+HAVING sum(run_deltas.spans) > 0

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "spool": {"errors"},
     "receiver": {"spool", "errors", "control"},
     "decode": {"spool", "dialects"},
-    "normalise": {"decode", "dialects", "words"},
+    "normalise": {"decode", "dialects", "words", "arrow"},
     "enrich": {"normalise", "words", "grouping", "arrow"},
     "sample": {"enrich", "normalise", "words"},
     "write": {"sample", "enrich", "normalise", "decode", "words", "arrow", "errors"},
