@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,7 @@ class ModelCall(NamedTuple):
     cost_nano: int
 
 
-@dataclass(slots=True)
+@dataclass
 class ToolCalls:
     """The tool calls of one batch, sorted by run; `fingerprint` is equal for the same call of the same run."""
 
@@ -49,25 +50,26 @@ class ToolCalls:
 
     def slice(self, start: int, end: int) -> list[Call]:
         """Rows start to end as calls."""
-        rows = np.arange(start, end)
-        span_ids = self.span_id[start:end].to_pylist()
-        positions = self.position[start:end].tolist()
+        return list(map(Call, *(column[start:end] for column in self._lists)))
+
+    @cached_property
+    def _lists(self) -> tuple[list[Any], ...]:
+        """The columns of `Call` as Python objects: made once, when the first run of the batch is looked at."""
+        span_ids = self.span_id.to_pylist()
+        positions = self.position.tolist()
         # Without recorded arguments nobody can tell whether two calls are the same: each is taken as its own.
         args = [
             hashed if hashed != NO_ARGS else bytes.fromhex(span_id) + position.to_bytes(8, "little")
-            for hashed, span_id, position in zip(self.args[start:end].to_pylist(), span_ids, positions, strict=True)
+            for hashed, span_id, position in zip(self.args.to_pylist(), span_ids, positions, strict=True)
         ]
-        return list(
-            map(
-                Call,
-                self.start_ns[start:end].tolist(),
-                span_ids,
-                positions,
-                self.tool.take(rows).tolist(),
-                args,
-                self.failed[start:end].tolist(),
-                self.agent.take(rows).tolist(),
-            )
+        return (
+            self.start_ns.tolist(),
+            span_ids,
+            positions,
+            self.tool.tolist(),
+            args,
+            self.failed.tolist(),
+            self.agent.tolist(),
         )
 
 

@@ -106,15 +106,15 @@ class LoopFinder:
             (*requested_calls(spans, usage), True),
         ):
             suspect = self._suspects(calls)
-            any_suspect = bool(suspect.any())
-            for run, start, end in slices:
+            first = np.fromiter((start for _, start, _ in slices), np.int64, len(slices))
+            suspects = np.logical_or.reduceat(suspect, first).tolist() if len(slices) else []
+            for (run, start, end), suspicious in zip(slices, suspects, strict=True):
                 state = self._touch(run, touched)
                 if state.closed:
                     continue
                 (state.history.requested if requested else state.history.tools).append(ToolSlice(calls, start, end))
                 self._events += end - start
-                if any_suspect and not state.suspicious:
-                    state.suspicious = bool(suspect[start:end].any())
+                state.suspicious = state.suspicious or suspicious
         for gone in usage.superseded:
             one = gone.contribution
             run = (one.tenant.tolist()[0], one.trace.tolist()[0])

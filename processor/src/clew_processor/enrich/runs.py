@@ -155,17 +155,22 @@ def _outcome(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.Stru
     """The outcome that wins: (strength, time, status, score); score -1 where none was given."""
     names = ["strength", "time_ns", "status", "score"]
     said = np.flatnonzero(spans.outcome_status.present[rows])
-    best: list[tuple[int, int, str, float]] = [(0, 0, "", -1.0)] * groups.count
-    for at in said.tolist():  # outcomes are few: about one a run
-        row, group = rows[at], groups.of_row[at]
-        rank = OUTCOME_STRENGTH.get(spans.outcome_source.words[spans.outcome_source.codes[row]], 1)
-        given = float(spans.outcome_score[row])
-        score = min(max(given, 0.0), 1.0) if np.isfinite(given) else -1.0
-        status = spans.outcome_status.words[spans.outcome_status.codes[row]]
-        best[group] = max(best[group], (rank, int(spans.end_ns[row]), status, score))
-    types = (pa.uint8(), pa.int64(), pa.utf8(), pa.float64())
-    columns = zip(*best, strict=True) if best else ((),) * len(types)
-    return structs(names, [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)])
+    row, group = rows[said], groups.of_row[said]
+    ranks = np.array([OUTCOME_STRENGTH.get(source, 1) for source in spans.outcome_source.words], np.uint8)
+    rank, end = ranks[spans.outcome_source.codes[row]], spans.end_ns[row]
+    given = spans.outcome_score[row]
+    score = np.where(np.isfinite(given), np.clip(given, 0, 1), -1.0)
+    word = spans.outcome_status.take(row)
+    order = np.lexsort((score, word.ranks, end, rank, group))
+    last = order[np.append(group[order][1:] != group[order][:-1], np.ones(min(1, len(order)), np.bool_))]
+    won = group[last]
+
+    strength, time = np.zeros(groups.count, np.uint8), np.zeros(groups.count, np.int64)
+    best_score, status = np.full(groups.count, -1.0), np.zeros(groups.count, np.int32)
+    strength[won], time[won], best_score[won] = rank[last], end[last], score[last]
+    status[won] = word.codes[last] + 1
+    text = pa.array(Words(status, ["", *word.words]).tolist(), pa.utf8())
+    return structs(names, [strength, time, text, best_score])
 
 
 def _any_word(words: Words, rows: NDArray[np.integer], groups: Groups) -> pa.Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,7 +87,7 @@ class Sampler:
         if self._keep:
             for tenant_code, tenant in enumerate(spans.tenant.words):
                 of_trace = np.fromiter(
-                    (self._keep.get((tenant, trace), len(REASONS)) for trace in spans.trace.words),
+                    map(self._keep.get, zip(repeat(tenant), spans.trace.words, strict=False), repeat(len(REASONS))),
                     np.int8,
                     len(spans.trace.words),
                 )
