@@ -41,7 +41,7 @@ lint: install ## formatting, style, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	cargo fmt --check --manifest-path processor/kernel/Cargo.toml
-	cargo clippy --quiet --locked --all-targets --manifest-path processor/kernel/Cargo.toml -- -D warnings
+	cargo clippy --quiet --locked --all-targets --features python --manifest-path processor/kernel/Cargo.toml -- -D warnings
 
 fmt: install ## format everything
 	$(BIN)/ruff check --fix --quiet . || true

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from clew_processor.query.settings import QuerySettings
 from clew_processor.query.failure import QueryFailure
-from clew_processor.query.settings import engine_settings, row_filters, set_statement, writable
+from clew_processor.query.settings import QuerySettings, engine_settings, row_filters, set_statement, writable
 
 LIMITS = QuerySettings(max_execution_time_s=30, max_result_rows=1000, max_result_bytes=0, max_threads=2)
 
