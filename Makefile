@@ -34,7 +34,7 @@ demo: install ## a real agent against a scripted model server; ARGS=--once ends 
 
 test: install ## the whole test suite
 	cargo test --quiet --locked --manifest-path processor/kernel/Cargo.toml
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: install ## formatting, style, types
 	$(BIN)/ruff format --check .

@@ -107,6 +107,7 @@ def run(trace: str, service: str, agent: str, clock: str, seconds: int, **more: 
         "started_at": started,
         "ended_at": started + timedelta(seconds=seconds),
         "sampled": 1,
+        "spans": 1,
     } | more
 
 

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM = """
+import signal
 import sys
 from pathlib import Path
 from clew.demo.processor import Ports
 from clew.demo.run import Demo
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits it ignored
 once, as_json, *ports = (int(word) for word in sys.argv[2:])
 demo = Demo(once=bool(once), as_json=bool(as_json), directory=Path(sys.argv[1]), default_ports=Ports(*ports))
 sys.exit(demo.main())

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 import socket
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-SQL = Path(__file__).parents[2] / "processor" / "sql"
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _writer: Any = None
 
@@ -58,13 +57,13 @@ def _open(directory: Path) -> int:
 
     from clew_processor.query.app import query_app
     from clew_processor.query.settings import QuerySettings
+    from shared.store import schema
 
     global _writer  # noqa: PLW0603 - the child process is this store
     clickhouse_connect.get_client(dsn=f"chdb://{directory}").command("CREATE DATABASE clew")
     _writer = clickhouse_connect.get_client(dsn=f"chdb://{directory}", database="clew")
-    for path in sorted(SQL.glob("*.sql")):
-        # Rows of a fixed date must not expire while the test looks at them; DateTime ends in 2106.
-        _writer.command(re.sub(r"\$\w+_ttl_days", "10000", path.read_text("utf-8")))
+    for statement in schema(days=10_000):
+        _writer.command(statement)
 
     listening = socket.create_server(("127.0.0.1", 0))
     app = query_app(directory, "clew", QuerySettings())

@@ -134,7 +134,7 @@ class Run:
             ended_at=_at(self.start + took * MS),
             updated_at="2100-01-02 03:04:05",
             sampled=1,
-            spans=self.spans,
+            spans=max(1, self.spans),  # they count from before sampling
             **columns,
         )
         return self

@@ -7,15 +7,18 @@ from string import Template
 
 SQL_DIR = Path(__file__).parents[2] / "processor" / "sql"
 
-#: Rows of the tests are old; none may expire while a test looks.
-SETTINGS = {"database": "clew", "spans_ttl_days": "10000", "content_ttl_days": "10000", "runs_ttl_days": "10000"}
 
+def schema(*, days: int = 36500) -> list[str]:
+    """Create every table and view of ``processor/sql`` in database ``clew``, which becomes the current one.
 
-def schema() -> list[str]:
-    """Create every table and view of ``processor/sql`` in database ``clew``, which becomes the current one."""
+    Args:
+        days: how long rows are kept. Rows of fixed dates must not expire while a test looks at them, and the sum has to
+            stay within what ClickHouse's DateTime can hold (it wraps every 136 years).
+    """
+    settings = {"database": "clew"} | dict.fromkeys(("spans_ttl_days", "content_ttl_days", "runs_ttl_days"), str(days))
     files = sorted(SQL_DIR.glob("*.sql"))
     return [
         "CREATE DATABASE IF NOT EXISTS clew",
         "USE clew",
-        *(Template(f.read_text()).substitute(SETTINGS) for f in files),
+        *(Template(f.read_text()).substitute(settings) for f in files),
     ]
