@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from clew_processor.enrich.streaks import Call
+from clew_processor.enrich.streaks import Call, count_retries
 from clew_processor.grouping import run_codes
 from clew_processor.normalise.spans import INFERENCE_OPS
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from clew_processor.enrich.calls import Superseded
@@ -53,6 +55,11 @@ class ToolCalls:
         return list(map(Call, *(column[start:end] for column in self._lists)))
 
     @cached_property
+    def brief(self) -> tuple[list[int], list[str], list[bool]]:
+        """Start, tool and failure of each call as Python objects."""
+        return self.start_ns.tolist(), self.tool.tolist(), self.failed.tolist()
+
+    @cached_property
     def _lists(self) -> tuple[list[Any], ...]:
         """The columns of `Call` as Python objects: made once, when the first run of the batch is looked at."""
         span_ids = self.span_id.to_pylist()
@@ -63,12 +70,12 @@ class ToolCalls:
             for hashed, span_id, position in zip(self.args.to_pylist(), span_ids, positions, strict=True)
         ]
         return (
-            self.start_ns.tolist(),
+            self.brief[0],
             span_ids,
             positions,
-            self.tool.tolist(),
+            self.brief[1],
             args,
-            self.failed.tolist(),
+            self.brief[2],
             self.agent.tolist(),
         )
 
@@ -101,6 +108,12 @@ class ToolSlice:
     def __len__(self) -> int:
         return self._end - self._start
 
+    def brief(self) -> Iterable[tuple[int, str, bool]]:
+        """Start, tool and failure of each call."""
+        if self._batch is None:
+            return [(call.start_ns, call.tool, call.failed) for call in self._calls]
+        return zip(*(column[self._start : self._end] for column in self._batch.brief), strict=True)
+
     def calls(self) -> list[Call]:
         """The calls; the batch they came in is let go."""
         if self._batch is not None:
@@ -130,6 +143,19 @@ class RunHistory:
             return sorted(chain.from_iterable(part.calls() for part in self.tools))
         asked = chain.from_iterable(part.calls() for part in self.requested)
         return sorted(call for call in asked if call.span_id not in self.superseded)
+
+    def retries(self) -> int:
+        """`count_retries` of the calls without sorting them: every failed call of a tool but the tool's last call."""
+        failures = 0
+        last: dict[str, tuple[int, bool]] = {}
+        for start_ns, tool, failed in chain.from_iterable(part.brief() for part in self.tools or self.requested):
+            failures += failed
+            latest = last.get(tool)
+            if latest is None or start_ns > latest[0]:
+                last[tool] = (start_ns, failed)
+            elif start_ns == latest[0] and failed != latest[1]:  # which was the last? their ids tell
+                return count_retries(self.calls())
+        return failures - sum(failed for _, failed in last.values())
 
     def model_calls(self) -> list[ModelCall]:
         """The run's model calls in order of start; a superseded one stands there again, taken away."""

@@ -23,7 +23,7 @@ from clew_processor.enrich.history import (
     requested_calls,
     tool_calls,
 )
-from clew_processor.enrich.streaks import Streak, count_retries, streaks
+from clew_processor.enrich.streaks import Streak, streaks
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ class LoopChanges:
 @dataclass(slots=True)
 class _Run:
     history: RunHistory = field(default_factory=RunHistory)
-    suspicious: bool = False
+    repeats: bool = False  # it may have made the same call twice
+    fails: bool = False  # a call of it failed
     closed: bool = False  # too long to be looked at any further
     loops: dict[str, Loop] = field(default_factory=dict)
     retries: int = 0
@@ -105,16 +106,17 @@ class LoopFinder:
             (*tool_calls(spans), False),
             (*requested_calls(spans, usage), True),
         ):
-            suspect = self._suspects(calls)
-            first = np.fromiter((start for _, start, _ in slices), np.int64, len(slices))
-            suspects = np.logical_or.reduceat(suspect, first).tolist() if len(slices) else []
-            for (run, start, end), suspicious in zip(slices, suspects, strict=True):
+            first = [start for _, start, _ in slices]
+            again = np.logical_or.reduceat(self._again(calls), first).tolist() if slices else []
+            failed = np.logical_or.reduceat(calls.failed, first).tolist() if slices else []
+            for (run, start, end), repeats, fails in zip(slices, again, failed, strict=True):
                 state = self._touch(run, touched)
                 if state.closed:
                     continue
                 (state.history.requested if requested else state.history.tools).append(ToolSlice(calls, start, end))
                 self._events += end - start
-                state.suspicious = state.suspicious or suspicious
+                state.repeats = state.repeats or repeats
+                state.fails = state.fails or fails
         for gone in usage.superseded:
             one = gone.contribution
             run = (one.tenant.tolist()[0], one.trace.tolist()[0])
@@ -122,7 +124,7 @@ class LoopFinder:
                 self._touch(run, touched).history.supersede(gone)
         changes = LoopChanges()
         for run, state in touched.items():
-            if state.suspicious and not state.closed:
+            if (state.repeats or state.fails) and not state.closed:
                 self._judge(run, state, changes)
                 self._close_if_long(state)
             if state.loops:
@@ -142,24 +144,22 @@ class LoopFinder:
             self._events -= events
             state.history, state.closed = RunHistory(), True
 
-    def _suspects(self, calls: ToolCalls) -> NDArray[np.bool_]:
-        """The calls that may repeat an earlier one of their run, or failed."""
-        suspect = calls.failed.copy()
+    def _again(self, calls: ToolCalls) -> NDArray[np.bool_]:
+        """The calls that may repeat an earlier one of their run."""
         told = calls.fingerprint[calls.fingerprint != 0]
         distinct, counts = np.unique(told, return_counts=True)
-        again = self._before.known(distinct.tolist())
-        again.update(distinct[counts > 1].tolist())
-        if again:
-            suspect |= np.isin(calls.fingerprint, np.fromiter(again, np.uint64, len(again)))
+        known = self._before.known(distinct.tolist())
+        known.update(distinct[counts > 1].tolist())
         self._before.add(distinct.tolist())
-        return suspect
+        if not known:
+            return np.zeros(len(calls.fingerprint), np.bool_)
+        return np.isin(calls.fingerprint, np.fromiter(known, np.uint64, len(known)))
 
     def _judge(self, run: RunKey, state: _Run, changes: LoopChanges) -> None:
-        calls = state.history.calls()
         change = RunChange()
-        retries = count_retries(calls)
+        retries = state.history.retries()
         change.retries, state.retries = retries - state.retries, retries
-        found = list(streaks(calls))
+        found = list(streaks(state.history.calls())) if state.repeats else []
         models = state.history.model_calls() if found else []
         loops = {streak.first.span_id: _priced(streak, models) for streak in found}
         for span_id, loop in loops.items():
