@@ -33,6 +33,8 @@ class Words:
     @classmethod
     def from_arrow(cls, column: pa.DictionaryArray) -> Words:
         """The column as words; nulls become the empty word."""
+        if column.null_count == len(column):  # most columns of most batches
+            return cls.constant("", len(column))
         words = column.dictionary.to_pylist()
         indices = column.indices
         if indices.null_count:
@@ -105,7 +107,8 @@ class Words:
     def to_arrow(self) -> pa.DictionaryArray:
         """The column as dictionary<int32, utf8>, without nulls and with distinct words (ClickHouse insists on it)."""
         codes, words = self.codes, self.words
-        if len(index := {word: i for i, word in enumerate(dict.fromkeys(words))}) < len(words):
+        if len(set(words)) < len(words):
+            index = {word: i for i, word in enumerate(dict.fromkeys(words))}
             codes = np.array([index[word] for word in words], np.int32)[codes]
             words = list(index)
         return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(words, pa.utf8()))

@@ -229,6 +229,7 @@ def _tokens(one: Contributions) -> int:
 def _correction_rows(arrival_ns: int, sums: Sequence[tuple[RunKey, int, dict[str, int]]]) -> pa.Table:
     """Rows that only change totals: everything else is at its neutral value."""
     count = len(sums)
+    changed = {name for _, _, values in sums for name in values}
 
     def column(name: str) -> NDArray[np.int64]:
         return np.array([values.get(name, 0) for _, _, values in sums], np.int64)
@@ -254,8 +255,10 @@ def _correction_rows(arrival_ns: int, sums: Sequence[tuple[RunKey, int, dict[str
         started=np.full(count, NEVER),
         ended=np.zeros(count, np.int64),
         sampled=np.zeros(count, np.bool_),
-        ints={name: column(name) for name in _SUMS},
-        money={name: np.array([values.get(name, 0) for _, _, values in sums], object) for name in _MONEY},
+        ints={name: column(name) for name in _SUMS if name in changed},
+        money={
+            name: np.array([values.get(name, 0) for _, _, values in sums], object) for name in _MONEY if name in changed
+        },
     )
 
 

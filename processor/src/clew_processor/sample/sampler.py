@@ -78,7 +78,9 @@ class Sampler:
         failed = spans.status.isin(("error",))
         for mask, name in ((is_denied(spans), "gate_denied"), (failed, "error")):
             rows = np.flatnonzero(mask)
-            for run in zip(spans.tenant.take(rows).tolist(), spans.trace.take(rows).tolist(), strict=True):
+            for run in dict.fromkeys(
+                zip(spans.tenant.take(rows).tolist(), spans.trace.take(rows).tolist(), strict=True)
+            ):
                 news[run] = min(news.get(run, len(REASONS)), REASONS.index(name))
         for run, why in news.items():
             self._keep[run] = min(why, self._keep.pop(run, why))
