@@ -5,7 +5,8 @@ object a line, on its standard input:
 
     {"parse": true}                              -> {"spans", "seconds"}     CPU of the generated protobuf classes
     {"target": "127.0.0.1:4317", "part": "warmup" | "measured"}
-                                                 -> {"spans", "bytes", "requests", "seconds", "rejected", "retries"}
+                                                 -> {"spans", "bytes", "requests", "seconds", "rejected", "retries",
+                                                     "ack_ms": [median, 99th percentile]}
 
 64 requests are in flight over 8 connections, each answered before its place is taken by the next; UNAVAILABLE is
 tried again after the pause the server asks for, as exporters do, for 20 s; any other error ends the run.
@@ -67,8 +68,9 @@ async def _send(target: str, bodies: Sequence[bytes]) -> dict[str, float]:
     calls = [channel.unary_unary(_METHOD) for channel in channels]
     todo = iter(bodies)
     tally: Counter[str] = Counter()
+    took: list[float] = []
     start = time.monotonic()
-    await asyncio.gather(*(_worker(calls[index % CONNECTIONS], todo, tally) for index in range(IN_FLIGHT)))
+    await asyncio.gather(*(_worker(calls[index % CONNECTIONS], todo, tally, took) for index in range(IN_FLIGHT)))
     seconds = time.monotonic() - start
     await asyncio.gather(*(channel.close() for channel in channels))
     return {
@@ -77,11 +79,15 @@ async def _send(target: str, bodies: Sequence[bytes]) -> dict[str, float]:
         "seconds": seconds,
         "rejected": tally["rejected"],
         "retries": tally["retries"],
+        "ack_ms": [1e3 * sorted(took)[int(len(took) * share)] for share in (0.5, 0.99)],
     }
 
 
-async def _worker(call: grpc.aio.UnaryUnaryMultiCallable, todo: Iterator[bytes], tally: Counter[str]) -> None:
+async def _worker(
+    call: grpc.aio.UnaryUnaryMultiCallable, todo: Iterator[bytes], tally: Counter[str], took: list[float]
+) -> None:
     for body in todo:
+        began = time.monotonic()
         give_up = time.monotonic() + _DEADLINE_S
         while True:
             try:
@@ -92,6 +98,7 @@ async def _worker(call: grpc.aio.UnaryUnaryMultiCallable, todo: Iterator[bytes],
                     raise
                 tally["retries"] += 1
                 await asyncio.sleep(_pause(error))
+        took.append(time.monotonic() - began)
         if answer:
             tally["rejected"] += ExportTraceServiceResponse.FromString(answer).partial_success.rejected_spans
 

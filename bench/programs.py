@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def helper(script: str, *arguments: str) -> Iterator[Helper]:
 class Processor:
     """`clew up`, as a user starts it, with its log in a file of the data directory."""
 
-    def __init__(self, data: Path, store: str | None) -> None:
+    def __init__(self, data: Path, store: str | None, durability: str) -> None:
         self.grpc, self._http, self._query = (f"127.0.0.1:{port}" for port in _free_ports(3))
         addresses = ["--grpc", self.grpc, "--http", self._http, "--query", self._query]
         self._log = data / "processor.log"
@@ -84,6 +85,7 @@ class Processor:
                 stdout=log,
                 stderr=log,
                 cwd=data,
+                env=os.environ | {"CLEW_SPOOL__DURABILITY": durability},
             )
         self.pid = self._process.pid
         self._wait_until_ready()
@@ -127,12 +129,13 @@ class Processor:
 
 
 @contextmanager
-def processor(data: Path, store: str | None) -> Iterator[Processor]:
+def processor(data: Path, store: str | None, durability: str = "fsync") -> Iterator[Processor]:
     """A processor that drains and stops with the block.
 
     Args:
         data: An empty directory for all it writes.
         store: DSN of its store; None for the embedded one in the data directory.
+        durability: when it acknowledges.
 
     Yields:
         It, ready.
@@ -140,7 +143,7 @@ def processor(data: Path, store: str | None) -> Iterator[Processor]:
     Raises:
         RuntimeError: It did not get ready; its log is in the message.
     """
-    running = Processor(data, store)
+    running = Processor(data, store, durability)
     try:
         yield running
     finally:

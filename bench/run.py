@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from programs import Helper, Processor
 
 OUT = Path(__file__).parent / "out"
-STAGES = ("receive", "decode", "normalise", "enrich", "sample", "write", "rest")
+STAGES = ("receive", "spool", "decode", "normalise", "enrich", "sample", "write", "rest")
 _QUICK = 8
 _WARMUP_SHARE = 10
 _DRAIN_S = 120.0
@@ -54,16 +54,17 @@ class Result:
         discard_kind: Which one that was.
         parse_us: Parsing with the generated protobuf classes.
         processor_us: The processor, all of it.
-        stages_us: By stage: `receive` is the main and gRPC's threads, `decode` to `write` the processor's own
-            account of its pipeline thread, `rest` what remains (threads that libraries start).
+        stages_us: By stage: `receive` is the main and gRPC's threads, `spool` the processor's own account of writing
+            requests to disk and reading them back, `decode` to `write` that of the stages, `rest` what remains.
         ratio: `processor_us` over `discard_us`.
         bar: The most `ratio` may be, if the case has a bar.
-        spans_per_s: How fast it went, with the generator and the store on the same machine.
+        spans_per_s: How fast they were stored, with the generator and the store on the same machine.
         store_bytes: Bytes of the inserts; None for the embedded store.
         batch_spans: Spans in a batch, on average; None for the embedded store.
         peak_mib: The processor's largest resident set.
         stored: Rows of otel_traces, which must be the spans sent.
         retries: Requests refused as UNAVAILABLE and sent again.
+        ack_ms: Until a request was acknowledged: median and 99th percentile.
     """
 
     case: str
@@ -82,6 +83,7 @@ class Result:
     peak_mib: float
     stored: int
     retries: int
+    ack_ms: list[float]
 
     @property
     def verdict(self) -> str:
@@ -102,7 +104,7 @@ def main() -> int:
     results = []
     for case in cases:
         print(f"{case.name} ...", file=sys.stderr, flush=True)
-        results.append(_measure(_quick(case) if options.quick else case, embedded=options.embedded))
+        results.append(_measure(_quick(case) if options.quick else case, options.durability, embedded=options.embedded))
     print(_report(results, embedded=options.embedded))
     _save(results, embedded=options.embedded)
     lost = [result for result in results if result.stored != result.spans]
@@ -118,6 +120,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--embedded", action="store_true", help="into the embedded store instead of a discarding server"
     )
+    parser.add_argument("--durability", choices=["fsync", "os"], default="fsync", help="when requests are acknowledged")
     parser.add_argument("--only", metavar="TEXT", help="only cases with this in their name")
     parser.add_argument("--enforce", action="store_true", help="exit with 1 if a bar is missed")
     return parser.parse_args()
@@ -127,7 +130,7 @@ def _quick(case: Case) -> Case:
     return replace(case, pool_spans=max(3000, case.pool_spans // 2), spans=max(6100, case.spans // _QUICK))
 
 
-def _measure(case: Case, *, embedded: bool) -> Result:
+def _measure(case: Case, durability: str, *, embedded: bool) -> Result:
     warmup = max(case.spans // _WARMUP_SHARE, 2 * case.request_spans)
     arguments = (case.name, str(case.pool_spans), str(case.spans), str(warmup))
     with programs.helper("load.py", *arguments) as load:
@@ -137,7 +140,7 @@ def _measure(case: Case, *, embedded: bool) -> Result:
             with programs.helper("yardsticks.py", "discard", kind) as server:
                 discards[kind] = _discarded(load, server)
         kind = min(discards, key=lambda kind: discards[kind])
-        measured = _embedded(load) if embedded else _into_sink(load)
+        measured = _embedded(load, durability) if embedded else _into_sink(load, durability)
     sent, used = measured["sent"], measured["cpu_s"]
     micros = 1e6 / sent["spans"]
     stages = {stage: seconds * micros for stage, seconds in measured["stages_s"].items()}
@@ -152,12 +155,13 @@ def _measure(case: Case, *, embedded: bool) -> Result:
         stages_us=stages | {"rest": used * micros - sum(stages.values())},
         ratio=used * micros / discards[kind],
         bar=None if embedded else case.bar,
-        spans_per_s=sent["spans"] / sent["seconds"],
+        spans_per_s=sent["spans"] / measured["seconds"],
         store_bytes=None if embedded else measured["store_bytes"] / sent["spans"],
         batch_spans=None if embedded else measured["stored"] / measured["batches"],
         peak_mib=measured["peak_mib"],
         stored=measured["stored"],
         retries=sent["retries"],
+        ack_ms=sent["ack_ms"],
     )
 
 
@@ -171,7 +175,7 @@ def _discarded(load: Helper, server: Helper) -> float:
     return used / spans * 1e6
 
 
-def _into_sink(load: Helper) -> dict[str, Any]:
+def _into_sink(load: Helper, durability: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="clew-bench-") as folder, programs.helper("sink.py") as sink:
         port = sink.first["port"]
 
@@ -181,14 +185,14 @@ def _into_sink(load: Helper) -> dict[str, Any]:
             size = sum(table["bytes"] for table in tables.values())
             return {"stored": spans["rows"], "batches": spans["inserts"], "store_bytes": size}
 
-        with programs.processor(Path(folder), f"clickhouse://default@127.0.0.1:{port}/clew") as up:
+        with programs.processor(Path(folder), f"clickhouse://default@127.0.0.1:{port}/clew", durability) as up:
             return _processed(load, up, counts)
 
 
-def _embedded(load: Helper) -> dict[str, Any]:
+def _embedded(load: Helper, durability: str) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory(prefix="clew-bench-") as folder,
-        programs.processor(Path(folder), None) as up,
+        programs.processor(Path(folder), None, durability) as up,
     ):
         return _processed(load, up, lambda up: {"stored": up.stored()})
 
@@ -197,11 +201,14 @@ def _processed(load: Helper, up: Processor, counts: Callable[[Processor], dict[s
     warmed = load.ask(target=up.grpc, part="warmup")
     _drain(lambda: counts(up)["stored"], warmed["spans"])
     cpu, counted, stages = account.settled(up.pid), counts(up), _stages(up)
+    began = time.monotonic()
     sent = load.ask(target=up.grpc, part="measured")
     _drain(lambda: counts(up)["stored"], counted["stored"] + sent["spans"])
+    seconds = time.monotonic() - began
     cpu = account.settled(up.pid) - cpu
     return {
         "sent": sent,
+        "seconds": seconds,
         "cpu_s": cpu,
         "stages_s": {stage: now - stages.get(stage, 0.0) for stage, now in _stages(up).items()},
         "peak_mib": account.peak_mib(up.pid),
@@ -233,6 +240,8 @@ def _report(results: list[Result], *, embedded: bool) -> str:
             "",
             "batch",
             "spans/s",
+            "ack ms",
+            "p99",
             "B out",
             "MiB",
         ]
@@ -250,6 +259,7 @@ def _report(results: list[Result], *, embedded: bool) -> str:
             result.verdict,
             "" if result.batch_spans is None else f"{result.batch_spans:.0f}",
             f"{result.spans_per_s:,.0f}",
+            *(f"{took:.1f}" for took in result.ack_ms),
             "" if result.store_bytes is None else f"{result.store_bytes:.0f}",
             f"{result.peak_mib:.0f}",
         ]

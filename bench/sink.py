@@ -86,21 +86,21 @@ class Sink:
             return "200 OK", {}, b"Ok.\n"
         parameters = {key: values[-1] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
         query = parameters.get("query", "").encode()
-        if match := _INSERT.match(query or body[:4096]):
-            summary = self._count(match[1].decode(), headers, body, embedded=not query)
-            return "200 OK", {"X-ClickHouse-Summary": json.dumps(summary)}, b""
-        return self._ask((query + b"\n" + _plain(headers, body)).decode().strip(), parameters)
+        plain = _plain(headers, body)
+        if match := _INSERT.match(query or plain):
+            data = plain if query else memoryview(plain)[plain.index(b"\n") + 1 :]
+            rows = self._count(match[1].decode(), arrow_rows(data), len(body))
+            return "200 OK", {"X-ClickHouse-Summary": json.dumps({"written_rows": str(rows)})}, b""
+        return self._ask((query + b"\n" + plain).decode().strip(), parameters)
 
-    def _count(self, table: str, headers: dict[bytes, bytes], body: bytes, *, embedded: bool) -> dict[str, str]:
-        data = body[body.index(b"\n") + 1 :] if embedded else body
-        rows = arrow_rows(data) if data[:8] == _ARROW_FILE else arrow_rows(_plain(headers, data))
+    def _count(self, table: str, rows: int, size: int) -> int:
         name = table.replace("`", "").rpartition(".")[2]
         with self._counts_lock:
             count = self._counts[name]
             count["inserts"] += 1
             count["rows"] += rows
-            count["bytes"] += len(body)
-        return {"written_rows": str(rows), "written_bytes": str(len(body))}
+            count["bytes"] += size
+        return rows
 
     def _ask(self, query: str, parameters: dict[str, str]) -> tuple[str, dict[str, str], bytes]:
         settings = {key: value for key, value in parameters.items() if key not in _TRANSPORT}
@@ -118,7 +118,7 @@ class Sink:
         return "200 OK", {"X-ClickHouse-Format": form, "Content-Type": "text/plain"}, answer
 
 
-def arrow_rows(data: bytes) -> int:
+def arrow_rows(data: bytes | memoryview) -> int:
     """Rows in an Arrow file or stream, read from its messages' headers; 0 if it is neither."""
     at = len(_ARROW_FILE) if data[:8] == _ARROW_FILE else 0
     rows = 0
@@ -140,7 +140,7 @@ def arrow_rows(data: bytes) -> int:
     return rows
 
 
-def _slot(data: bytes, table: int, number: int) -> int:
+def _slot(data: bytes | memoryview, table: int, number: int) -> int:
     """Offset of a field of a flatbuffer table, 0 if it is absent."""
     vtable = table - struct.unpack_from("<i", data, table)[0]
     if 4 + 2 * number >= struct.unpack_from("<H", data, vtable)[0]:

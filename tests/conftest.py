@@ -15,6 +15,25 @@ settings.register_profile("explore", settings.get_profile("repeatable"), derando
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Long forms of tests that are quick in `make test`; which test makes what of them is in its docstring."""
+    parser.addoption("--long", action="store_true", help="the long form: minutes instead of seconds, and with times")
+    parser.addoption("--rounds", type=int, default=1, help="how many seeded rounds of kills (default 1)")
+    parser.addoption("--seed", type=int, default=20_260_101, help="of everything that tests leave to chance")
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether the long form was asked for."""
+    return request.config.getoption("--long")
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """Of everything that is left to chance."""
+    return request.config.getoption("--seed")
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):

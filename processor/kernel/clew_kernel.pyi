@@ -7,10 +7,12 @@ __all__ = [
     "Batch",
     "Decoded",
     "Decoder",
+    "SeenChunk",
     "Verdict",
     "canonical_json",
     "content_hash",
     "count_spans",
+    "inspect",
     "version",
 ]
 
@@ -36,12 +38,25 @@ class Verdict:
     def rejected(self) -> list[tuple[str, int]]:
         """Spans refused one by one: (reason, count), only reasons that occurred.
 
-        Reasons: too_large, too_deep, bad_utf8, bad_trace_id, bad_span_id, bad_time; a span counts once, under the
-        first of these that holds.
+        Reasons: too_large, too_deep, bad_utf8, bad_trace_id, bad_span_id, bad_time, duplicate; a span counts once,
+        under the first of these that holds. A duplicate was sent before, within the horizon, and accepted then.
         """
     @property
     def message(self) -> str:
-        """A sentence naming the first refused span and why (at most 300 characters); "" when none was refused."""
+        """A sentence naming the first refused span and why (at most 300 characters); "" when none was refused.
+
+        It says nothing of duplicates, whose sender has succeeded.
+        """
+    @property
+    def late(self) -> int:
+        """Of the spans accepted, those that were accepted before, longer ago than the horizon, and still remembered."""
+    @property
+    def resource_bytes(self) -> int:
+        """Bytes of resource attributes that the spans' rows repeat: 8 for each attribute and row.
+
+        A span whose row would be beyond 256 MiB in its body is refused as too_large. The same holds for all bodies of
+        one call together, so who cuts calls keeps the sum below that; then the verdict at the door stands.
+        """
 
 @final
 class Decoded:
@@ -56,36 +71,86 @@ class Decoded:
     @property
     def verdicts(self) -> list[Verdict]:
         """One per body, in the order of the bodies."""
+    @property
+    def forgotten(self) -> int:
+        """Spans within the horizon that were dropped for lack of room: sent again they would be accepted."""
+
+@final
+class SeenChunk:
+    """What a decoder's memory of spans learned between two exports."""
+
+    @property
+    def data(self) -> bytes:
+        """For `Decoder.import_seen`: 16 bytes a span and some 130 more, with a checksum."""
+    @property
+    def generation(self) -> int:
+        """The newest generation of spans it may hold.
+
+        Once a later chunk's `oldest` is greater, this chunk is of no use any more.
+        """
+    @property
+    def oldest(self) -> int:
+        """The oldest generation still remembered at the time of the export."""
 
 @final
 class Decoder:
-    """Decodes OTLP trace requests by an extraction plan; remembers which contents it gave out.
+    """Decodes OTLP trace requests by an extraction plan; remembers contents it gave out and spans it accepted.
 
-    ``plan`` is the plan's JSON text. Raises ValueError saying what is wrong with it.
+    ``plan`` is the plan's JSON text. A span, which is the same when tenant key, trace id, span id and being a start
+    record (its attribute ``clew.pending`` is true) are, is rejected as ``duplicate`` when it was accepted within
+    ``resend_horizon_ns`` before (rounded up to seconds; 0: never, nothing is remembered). At most
+    ``max_remembered_spans`` are remembered, and never less than the last half as many; they take 21 bytes each, the
+    memory growing as needed. Raises ValueError saying what is wrong with an argument.
     """
 
-    def __new__(cls, plan: str) -> Decoder: ...
+    def __new__(cls, plan: str, *, resend_horizon_ns: int = 0, max_remembered_spans: int = 8_000_000) -> Decoder: ...
     def decode(
-        self, bodies: list[bytes], keys: list[bytes], *, now_ns: int, min_time_ns: int, max_time_ns: int
+        self,
+        bodies: list[bytes] | list[memoryview] | list[bytes | memoryview],
+        keys: list[bytes],
+        *,
+        now_ns: int,
+        min_time_ns: int,
+        max_time_ns: int,
     ) -> Decoded:
         """Decode serialized ExportTraceServiceRequest messages, with the GIL released.
 
-        ``keys`` holds the 16-byte hash key of each body's tenant. Spans that start or end outside
-        ``min_time_ns``..``max_time_ns`` are refused. Bad input never raises: the verdicts tell. ValueError is
-        for arguments that are wrong themselves: lists of different lengths, a key of another length, or more than
-        256 MiB of bodies in one call.
+        ``bodies`` are bytes, or read-only contiguous buffers (``memoryview`` slices of bytes), which are not copied;
+        nobody may write to a buffer's memory, by another way, before the call returns. ``keys`` holds the 16-byte hash
+        key of each body's tenant. ``now_ns`` is the time of arrival, for contents and the resend horizon; where it goes
+        back by up to the horizon, time stands still for resends until it has caught up, and where it goes back further,
+        time goes on from where it was. Spans that start or end outside ``min_time_ns``..``max_time_ns`` are refused.
+        Bad input never raises: the verdicts tell. A body refused as a whole leaves no memory. ValueError is for
+        arguments that are wrong themselves: lists of different lengths, a key of another length, more than 256 MiB of
+        bodies in one call, a buffer that is writable or has gaps.
+
+        Decoding the same bodies again makes duplicates of their spans, whatever became of the rows.
         """
     def forget(self) -> None:
-        """Empty the memory of contents given out, so that each is given out again."""
+        """Empty the memory of contents given out, so that each is given out again. Spans stay remembered."""
+    def export_seen(self) -> SeenChunk:
+        """The spans remembered since the last export (the first time, all), and the state all exports lead to."""
+    def import_seen(self, chunks: list[bytes]) -> int:
+        """Remember what was exported instead of what is remembered now.
+
+        Given all chunks of use, in the order of their export, verdicts go on as if there had been no interruption, and
+        the next export follows the last of these. Returns how many spans the last chunk speaks of that none holds: 0
+        unless chunks are missing. ValueError, which changes nothing, when one is damaged or they are out of order.
+        """
 
 def canonical_json(text: bytes) -> bytes:
     """The canonical form whose hash is a content's canonical hash (of kinds other than ``message``)."""
 
 def content_hash(key: bytes, data: bytes) -> bytes:
-    """SipHash-2-4 with 128 bits of output under a 16-byte key, as a little-endian UInt128.
+    """HighwayHash with 128 bits of output under a 16-byte key (stretched to its 32), as a little-endian UInt128."""
 
-    In ClickHouse: ``reinterpretAsUInt128(sipHash128ReferenceKeyed((k0, k1), data))``, where k0 and k1 are the
-    key's halves as little-endian UInt64.
+def inspect(
+    body: bytes | memoryview, *, max_span_bytes: int, min_time_ns: int, max_time_ns: int, max_depth: int = 64
+) -> Verdict:
+    """The verdict `Decoder.decode` would give on this body alone, duplicates apart, at a fraction of the cost.
+
+    The limits are those of the plan and of the call. Makes nothing and remembers nothing. From 256 KiB on the GIL is
+    released; what `Decoder.decode` asks of buffers is asked here too. ValueError is for wrong arguments.
     """
 
 def count_spans(body: bytes) -> int:

@@ -3,7 +3,7 @@
 CREATE TABLE IF NOT EXISTS span_contents
 (
     tenant_id      LowCardinality(String),
-    hash           UInt128 COMMENT 'SipHash-2-4-128 of content, keyed per tenant',
+    hash           UInt128 COMMENT 'HighwayHash-128 of content, keyed per tenant',
     canonical_hash UInt128 COMMENT 'of role and parts, or of the canonical JSON; equal across dialects',
     kind           LowCardinality(String) COMMENT 'message, system, tools, arguments, result',
     content        String CODEC(ZSTD(3)),

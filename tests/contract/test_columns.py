@@ -85,6 +85,7 @@ TABLES = {
     "span_corrections": "tenant_id trace_id span_id usage_scope cost_usd cost_source reason version",
     "ledger_1m": "minute tenant_id signal reason received stored sampled_out rejected dead_letter",
     "span_content": "tenant_id hash canonical_hash kind content bytes seen_at",
+    "dead_letter": "reason where bytes",
     "schema_migrations": "version name checksum applied_at",
 }
 

@@ -108,7 +108,7 @@ def test_the_engine_adds_up_as_the_emulation_does():
         rows([order[i : i + size] for i in range(0, len(order), size)], tenant=f"tenant {tenant}", sink=sink)
     store = fresh_store()
     for i, part in enumerate(sink.tables["run_deltas"]):
-        store.insert("run_deltas", part, token=f"part {i}", deadline_s=1)
+        store.put("run_deltas", part, token=f"part {i}")
     different = store.client.query(
         """SELECT count(), uniqExact(trace_id), countIf(rows > 1) FROM (
                SELECT trace_id, uniqExact(toString(tuple(* EXCEPT (tenant_id, trace_id)))) AS rows

@@ -1,110 +1,109 @@
-"""kill -9 in mid-stream: what was acknowledged is there after a restart, once."""
+"""kill -9 at every stage: what was acknowledged is in every table, once.
+
+A processor is killed at one stage after the other, started again each time, in the midst of a stream of requests; what
+was not acknowledged is sent again. In the end each table has exactly one right content (`shared.workload`).
+
+`pytest tests/service/test_processor_kill.py --rounds 20` does it 20 times with other moments, `--seed N` with others
+again, `--long` fills the spool with a gibibyte and looks at how long the start takes.
+"""
 
 from __future__ import annotations
 
-import itertools
 import random
-import threading
+import signal
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-import grpc
+import pytest
+import urllib3
 
-from shared.otlp import request, span
-from shared.processor import Processor, processor
+from shared.failpoints import STAGES, program
+from shared.processor import UP, NotStartedError, processor, start
+from shared.workload import Workload, finish, senders, sent
+from shared.writable_clickhouse import writable_clickhouse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-SEED = 20_260_101
-SENDERS = 6
-ROUNDS = 2
-ENOUGH = 25
-"""Requests acknowledged before a kill; the load goes on until it comes."""
-
-
-class Load:
-    """Senders of model calls with span ids of their own; nothing is ever sent twice.
-
-    Attributes:
-        sent: span ids that may have arrived.
-        acknowledged: those whose request was answered OK.
-    """
-
-    def __init__(self) -> None:
-        self._random = random.Random(SEED)
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
-        self.sent: set[int] = set()
-        self.acknowledged: set[int] = set()
-
-    def until_killed(self, running: Processor) -> None:
-        """Sends from several threads, kills the processor in the midst of it."""
-        enough = threading.Event()
-        answered = itertools.count(1)
-
-        def send() -> None:
-            while True:
-                ids, message = self._request()
-                try:
-                    running.export(message, timeout=20)
-                except (grpc.RpcError, ValueError):  # the processor is gone, and then the channel
-                    return
-                with self._lock:
-                    self.acknowledged |= ids
-                    if next(answered) == ENOUGH:
-                        enough.set()
-
-        senders = [threading.Thread(target=send) for _ in range(SENDERS)]
-        for sender in senders:
-            sender.start()
-        assert enough.wait(60)
-        running.kill()
-        for sender in senders:
-            sender.join()
-
-    def _request(self) -> tuple[set[int], ExportTraceServiceRequest]:
-        with self._lock:
-            ids = {next(self._numbers) for _ in range(self._random.randint(1, 40))}
-            self.sent |= ids
-            traces = [self._random.getrandbits(128) | 1 for _ in range(3)]
-        now = time.time_ns()
-        call = {
-            "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini",
-            "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 1,
-        }  # fmt: skip
-        spans = [
-            span("chat", call | {"gen_ai.response.id": f"r{i}"}, trace_id=traces[i % 3], span_id=i, start=now)
-            for i in sorted(ids)
-        ]
-        return ids, request(*spans)
+SETTINGS = {"spool": {"segment_bytes": 64 * 1024, "checkpoint_s": 0.2}, "batch": {"max_wait_ms": 100}}
+"""Files of the spool are small and checkpoints frequent, so that every stage is passed every few seconds."""
+DEATH_S = 30
+QUICK_BACKLOG, LONG_BACKLOG = 2 * 1024**2, 1024**3
+SERVES_S = 3
+FIRST = {
+    "embedded": [stage for stage in STAGES if stage not in ("after insert before mark", "mid checkpoint")],
+    "server": ["mid batch", "mid insert", "after insert before mark", "after insert before checkpoint"],
+}
+"""Stages in the first round, which is what `make test` does; later rounds have all of them."""
 
 
-def test_everything_acknowledged_is_there_once_after_a_kill(tmp_path: Path) -> None:
-    load = Load()
-    for _ in range(ROUNDS):
-        with processor(tmp_path) as running:
-            load.until_killed(running)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "turn" in metafunc.fixturenames:
+        metafunc.parametrize("turn", range(metafunc.config.getoption("rounds")))
 
-    with processor(tmp_path) as again:
-        rows = [
-            int(number)
-            for (number,) in again.rows("SELECT reinterpretAsUInt64(reverse(unhex(SpanId))) FROM otel_traces")
-        ]
-        assert load.acknowledged
-        assert load.acknowledged <= set(rows) <= load.sent
-        assert len(rows) == len(set(rows))
-        # The totals are written after the spans: what a kill cut off is missing at their end, never what was answered.
-        for total in (
-            "SELECT sum(calls) FROM usage_1m",
-            "SELECT sum(output_tokens) FROM usage_1m",
-            "SELECT sum(spans) FROM runs",
-            "SELECT sum(output_tokens) FROM runs",
-            "SELECT sum(stored) FROM ledger_1m",
-        ):
-            assert len(load.acknowledged) <= again.value(total) <= len(rows), total
-        assert again.value("SELECT sum(input_tokens) = 10 * sum(output_tokens) FROM runs")
-        assert "schema: applied" not in again.err
-        assert again.export(load._request()[1]).SerializeToString() == b""
+
+def killed_at(stage: str, chance: random.Random, load: Workload, directory: Path, *flags: str) -> None:
+    """Starts a processor that ends at that stage, perhaps while it starts, and sends until it does."""
+    armed = program(stage, chance.randint(1, 6), chance.getrandbits(32))
+    running = start(directory, *flags, settings=SETTINGS, program=armed)
+    try:
+        try:
+            running.wait_ready()
+        except (NotStartedError, urllib3.exceptions.HTTPError):
+            pass  # it may be killed by what it replays
+        else:
+            with senders(load, running, count=3, pause_s=0.05):
+                running.wait(DEATH_S)
+        assert running.wait(1) == -signal.SIGKILL, running.err
+    finally:
+        running.close()
+
+
+@pytest.mark.parametrize("kind", ["embedded", "server"])
+def test_everything_acknowledged_is_everywhere_once_after_kills_at_every_stage(
+    kind: str, turn: int, seed: int, tmp_path: Path
+) -> None:
+    chance = random.Random(f"{seed} {turn} {kind}")
+    stages = list(STAGES if turn else FIRST[kind])
+    chance.shuffle(stages)
+    load = Workload(chance.getrandbits(32))
+    with writable_clickhouse(tmp_path / "clickhouse") if kind == "server" else nullcontext() as store:
+        flags = ("--store", store.dsn()) if store else ()
+        for stage in stages:
+            killed_at(stage, chance, load, tmp_path, *flags)
+        with processor(tmp_path, *flags, settings=SETTINGS) as again:
+            finish(load, again)
+            assert load.wrong(again.rows) == {}, f"stages {stages}"
+            assert again.metric("clew_spool_damaged_bytes") == 0
+            assert "Traceback" not in again.err
+
+
+@pytest.mark.parametrize("kind", ["embedded", "server"])
+def test_it_serves_again_before_its_backlog_is_stored(
+    kind: str, tmp_path: Path, seed: int, long: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = Workload(seed, filler=2_000_000 if long else 20_000)
+    with writable_clickhouse(tmp_path / "clickhouse") if kind == "server" else nullcontext() as store:
+        flags = ("--store", store.dsn()) if store else ()
+        with processor(tmp_path, *flags, program=UP if store else program("slow", 600)) as running:
+            if store:
+                store.trouble("INSERT INTO")
+            with senders(load, running):
+                while (spooled := running.metric("clew_spool_bytes")) < (LONG_BACKLOG if long else QUICK_BACKLOG):
+                    time.sleep(0.05)
+            running.kill()
+        began = time.monotonic()
+        with processor(tmp_path, *flags) as again:
+            assert sent(load, again)
+            took = time.monotonic() - began
+            assert again.metric("clew_spans_in_flight") > 0
+            if store:
+                store.heal()
+            finish(load, again, timeout=600)
+            assert load.wrong(again.rows) == {}
+            assert again.metric("clew_spool_damaged_bytes") == 0
+    if long:
+        with capsys.disabled():
+            print(f"\n{kind}: serving again after {took:.1f} s with {spooled / 2**20:.0f} MiB spooled")  # noqa: T201
+        assert took < SERVES_S

@@ -59,11 +59,13 @@ def spans_of(trace_id: bytes, count: int = 1, first: int = 1) -> ExportTraceServ
 
 
 def stored(running: Processor, trace_id: bytes) -> int:
+    running.settled()
     return running.value("SELECT count() FROM otel_traces WHERE TraceId = {t:String}", t=trace_id.hex())
 
 
 def ledger(running: Processor, reason: str) -> tuple[int, ...]:
     """(received, stored, rejected) of all time."""
+    running.settled()
     (totals,) = running.rows(
         "SELECT sum(received), sum(stored), sum(rejected) FROM ledger_1m WHERE reason = {r:String}", r=reason
     )
@@ -86,13 +88,6 @@ def test_a_good_request_over_http_is_stored_and_answered_with_no_bytes(running: 
     answer = running.post(spans_of(trace_id, 3))
     assert (answer.status, answer.headers["Content-Type"], answer.data) == (200, PROTOBUF, b"")
     assert stored(running, trace_id) == 3
-
-
-def test_rows_can_be_read_as_soon_as_their_request_is_answered(running: Processor) -> None:
-    trace_id = trace()
-    for number in range(1, 11):
-        running.export(spans_of(trace_id, 1, first=number))
-        assert stored(running, trace_id) == number
 
 
 @pytest.mark.parametrize("empty", [b"", ExportTraceServiceRequest(resource_spans=[{}]).SerializeToString()])
@@ -293,6 +288,7 @@ def test_the_stock_exporters_deliver(running: Processor, kind: str) -> None:
                 pass
     provider.shutdown()
     read = "SELECT count(), countIf(ParentSpanId = ''), max(SpanAttributes['number']) FROM otel_traces"
+    running.settled()
     assert running.rows(f"{read} WHERE ServiceName = {{s:String}}", s=service) == [(41, 1, "7")]
 
 
@@ -309,6 +305,7 @@ def test_many_clients_at_once_lose_nothing_and_store_nothing_twice(running: Proc
 
     with ThreadPoolExecutor(24) as clients:
         list(clients.map(client, range(24)))
+    running.settled()
     assert running.rows(
         "SELECT count(), uniqExact(TraceId, SpanId), uniqExact(TraceId) FROM otel_traces "
         "WHERE ServiceName = {s:String}",
@@ -337,6 +334,7 @@ def test_metrics_add_up(running: Processor) -> None:
 
     before, before_ok = spans(), running.metric("clew_requests_total", transport="grpc", code="OK")
     running.export(request(*(span(trace_id=trace(), span_id=i, start=NOW) for i in range(5))))  # the first is bad
+    running.settled()
     grown = {outcome: value - before[outcome] for outcome, value in spans().items()}
     assert grown == {"received": 5, "stored": 4, "sampled_out": 0, "rejected": 1, "dead_letter": 0}
     assert running.metric("clew_requests_total", transport="grpc", code="OK") == before_ok + 1
@@ -345,6 +343,7 @@ def test_metrics_add_up(running: Processor) -> None:
 
 def test_metrics_agree_with_the_ledger(running: Processor) -> None:
     running.export(spans_of(trace(), 2))
+    running.settled()
     (totals,) = running.rows("SELECT sum(received), sum(stored), sum(sampled_out), sum(rejected) FROM ledger_1m")
     assert totals == tuple(
         running.metric("clew_spans_total", outcome=outcome)

@@ -13,13 +13,17 @@ from clew_processor.decode.decoder import DecodedBatch, Decoder, TimeWindow
 from clew_processor.enrich.enricher import Enricher
 from clew_processor.enrich.pricing import PriceBook
 from clew_processor.normalise.normaliser import Normaliser
-from clew_processor.pipeline import Pipeline
+from clew_processor.pipeline import Pipeline, StageSet
+from clew_processor.rules import Rules
 from clew_processor.sample.sampler import Sampler
+from clew_processor.spool.batches import Batch
+from clew_processor.spool.record import Kind, Placed, Record
 from clew_processor.spool.request import Request
+from clew_processor.write.partitions import cut
 from shared.otlp import T0
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from clew_processor.normalise.spans import Spans
     from clew_processor.write.store import Store
@@ -39,7 +43,7 @@ class Recorder:
     def __init__(self) -> None:
         self.tables: dict[str, list[pa.Table]] = defaultdict(list)
 
-    def insert(self, table: str, rows: pa.Table, *, token: str, deadline_s: float) -> None:
+    def put(self, table: str, rows: pa.Table, *, token: str) -> None:
         self.tables[table].append(rows)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
@@ -49,36 +53,87 @@ class Recorder:
     def copy_to(self, store: Store) -> None:
         """All inserts, each table's as one (aggregating tables give the same answer: that is what they are)."""
         for name, inserts in self.tables.items():
-            store.insert(name, pa.concat_tables(inserts).combine_chunks(), token=f"copy:{name}", deadline_s=1)
+            for partition, rows in cut(name, pa.concat_tables(inserts).combine_chunks()):
+                store.put(name, rows, token=f"copy:{name}:{partition}")
 
 
-def new_decoder(*, max_span_bytes: int = 1 << 24, days: int = 3650, refresh_s: int = 86_400) -> Decoder:
+def new_decoder(
+    *, max_span_bytes: int = 1 << 24, days: int = 3650, refresh_s: int = 86_400, resend_horizon_s: int = 0
+) -> Decoder:
     return Decoder(
         dialect=DIALECT,
         content_key=KEY,
         content_refresh_s=refresh_s,
         max_span_bytes=max_span_bytes,
         window=TimeWindow(days, days),
+        resend_horizon_s=resend_horizon_s,
     )
 
 
-def new_pipeline(
-    sink: Store | Recorder,
-    *,
-    probability: float = 1.0,
-    settle_s: float = 600,
-    metrics: Metrics | None = None,
-    **decoder: int,
-) -> Pipeline:
-    return Pipeline(
+def new_stages(*, probability: float = 1.0, settle_s: float = 600, **decoder: int) -> StageSet:
+    return StageSet(
         decoder=new_decoder(**decoder),
         normaliser=Normaliser(DIALECT),
         enricher=Enricher(_PRICES, settle_s=settle_s),
         sampler=Sampler(probability),
-        store=sink,
-        metrics=metrics or Metrics(),
-        insert_deadline_s=1,
     )
+
+
+#: In force wherever a test does not care.
+RULES = Rules(
+    version="test",
+    prices=_PRICES.version,
+    probability=1.0,
+    settle_s=600,
+    span_bytes=1 << 24,
+    past_days=3650,
+    future_days=3650,
+    content_refresh_s=86_400,
+    resend_horizon_s=0,
+)
+
+
+class DirectPipeline:
+    """The stages without a spool: a list of requests is a batch, its rows go straight to the sink."""
+
+    def __init__(self, sink: Store | Recorder, metrics: Metrics, stages: Callable[[], StageSet]) -> None:
+        self._sink = sink
+        self._metrics = metrics
+        self._pipeline = Pipeline(lambda _: stages(), RULES, metrics)
+        self._position = 0
+
+    def process(self, requests: Sequence[Request]) -> None:
+        batch = batch_of(requests, start=self._position)
+        self._position = batch.end
+        processed = self._pipeline.process(batch, excluded=())
+        ledger = processed.ledger.rows(batch.arrival_ns)
+        for name, rows in (*processed.tables.items(), ("ledger_1m", ledger)):
+            if rows is not None and rows.num_rows:
+                for partition, block in cut(name, rows):
+                    self._sink.put(name, block, token=f"{batch.id}:{name}:{partition}")
+        self._metrics.ledger.settle(ledger, 0)
+
+
+def batch_of(requests: Sequence[Request], *, start: int = 0) -> Batch:
+    """Requests as a batch read from the spool, closed when the last of them arrived."""
+    records = [
+        Placed(Record(Kind.TRACES, one.arrival_ns, one.tenant, 1, one.body), start + i, start + i + 1, start + i)
+        for i, one in enumerate(requests)
+    ]
+    end = start + len(requests)
+    return Batch(
+        id=f"test-{start}-{end}",
+        start=start,
+        end=end,
+        arrival_ns=max(one.arrival_ns for one in requests),
+        records=records,
+        spans_after=end,
+        lost_spans=0,
+    )
+
+
+def new_pipeline(sink: Store | Recorder, *, metrics: Metrics | None = None, **stages: float) -> DirectPipeline:
+    return DirectPipeline(sink, metrics or Metrics(), lambda: new_stages(**stages))
 
 
 def arrived(body: ExportTraceServiceRequest | bytes, *, tenant: str = TENANT, at: int = ARRIVAL) -> Request:
@@ -92,7 +147,7 @@ def decode(
     """One batch out of some requests."""
     owners = tenants or [TENANT] * len(bodies)
     return (decoder or new_decoder()).decode(
-        [arrived(body, tenant=tenant) for body, tenant in zip(bodies, owners, strict=True)]
+        [arrived(body, tenant=tenant) for body, tenant in zip(bodies, owners, strict=True)], ARRIVAL
     )
 
 

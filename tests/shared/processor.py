@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from clickhouse_connect.driver.client import Client
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 PROTOBUF = "application/x-protobuf"
-UP = "import typer; from clew_processor.commands import up; typer.run(up)"
+UP = ("-c", "import typer; from clew_processor.commands import up; typer.run(up)")
 """`clew up` without the SDK's command line around it: these tests are of the processor alone."""
 START_S = 60.0
 """Far more than it takes; on a busy machine the engine's start is slow."""
@@ -138,6 +138,13 @@ class Processor:
         wanted = set(labels.items())
         return sum(value for (found, has), value in self.metrics().items() if found == name and wanted <= has)
 
+    def settled(self, timeout: float = 60) -> None:
+        """Return when everything that was acknowledged is stored, sampled out, rejected or a dead letter."""
+        deadline = time.monotonic() + timeout
+        while left := self.metric("clew_spans_in_flight"):
+            assert time.monotonic() < deadline, f"{left:.0f} spans are still in flight; its log:\n{self.err}"
+            time.sleep(0.02)
+
     def wait_ready(self) -> None:
         """Return when `/readyz` says so."""
         deadline = time.monotonic() + START_S
@@ -195,6 +202,8 @@ def start(
     env: Mapping[str, str] | None = None,
     data: Path | None = None,
     addresses: Mapping[str, str] | None = None,
+    program: Sequence[str] = UP,
+    launcher: Sequence[str] = (),
 ) -> Processor:
     """Start a processor and return at once; whoever asked has to `close` it.
 
@@ -205,13 +214,15 @@ def start(
         env: further environment variables; those of clew and OpenTelemetry are not inherited.
         data: its data directory; default one in `directory`.
         addresses: HOST:PORT by flag name (grpc, http, query); default a free port of the loopback interface each.
+        program: what Python runs; `shared.failpoints.program` gives others than `clew up`.
+        launcher: a command that runs another in its own place.
     """
     directory.mkdir(parents=True, exist_ok=True)
     data = data or directory / "data"
     if settings is not None:
         (directory / "clew.yaml").write_text(yaml.safe_dump(dict(settings)))
     where = dict.fromkeys(("grpc", "http", "query"), "127.0.0.1:0") if addresses is None else addresses
-    command = [sys.executable, "-c", UP, "--data", str(data)]
+    command = [*launcher, sys.executable, *program, "--data", str(data)]
     for name, address in where.items():
         command += [f"--{name}", address]
     inherited = {

@@ -11,6 +11,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 REFUSE, HANG, LOSE_ANSWER = "refuse", "hang", "lose_answer"
 """Kinds of trouble: an error with nothing stored; no answer until healed; stored, but the connection breaks before the
 answer."""
+RESET, BAD_GATEWAY, HANG_IN_ANSWER = "reset", "bad_gateway", "hang_in_answer"
+"""More: the connection is reset with nothing stored; a 502 with nothing stored, in words that are not ClickHouse's;
+stored, but the answer ends after its head until healed."""
+READ_ONLY = (242, "TABLE_IS_READ_ONLY")
 
 
 class WritableClickHouse:
@@ -53,10 +59,17 @@ class WritableClickHouse:
         return clickhouse_connect.get_client(host="127.0.0.1", port=self.port, database=database)
 
     def trouble(
-        self, statement: str, how: str = REFUSE, *, message: str = "in trouble", times: int | None = None
+        self,
+        statement: str,
+        how: str = REFUSE,
+        *,
+        message: str = "in trouble",
+        error: tuple[int, str] = READ_ONLY,
+        times: int | None = None,
     ) -> None:
         """Be in trouble with statements that match the regular expression, so many times, or until `heal`."""
-        self._tell({"statement": statement, "how": how, "message": message, "times": times})
+        told = f"Code: {error[0]}. DB::Exception: {message}. ({error[1]})"
+        self._tell({"statement": statement, "how": how, "message": told, "times": times})
 
     def heal(self) -> None:
         """Be out of trouble; what hangs goes on."""
@@ -72,15 +85,15 @@ class WritableClickHouse:
 
 
 @contextmanager
-def writable_clickhouse(directory: Path) -> Iterator[WritableClickHouse]:
-    """Serve the store in ``directory`` (made if need be) until the block ends."""
-    command = [sys.executable, __file__, str(directory)]
+def writable_clickhouse(directory: Path, *, port: int = 0) -> Iterator[WritableClickHouse]:
+    """Serve the store in ``directory`` (made if need be) until the block ends; at a free port unless one is named."""
+    command = [sys.executable, __file__, str(directory), str(port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
-            port = process.stdout.readline().strip()
-            assert port, "the server did not start; its error is above"
-            yield WritableClickHouse(int(port))
+            bound = process.stdout.readline().strip()
+            assert bound, "the server did not start; its error is above"
+            yield WritableClickHouse(int(bound))
         finally:
             process.kill()
 
@@ -134,13 +147,20 @@ class _Trouble:
             return None
         return order["how"], order["message"]
 
+    def wait(self) -> None:
+        """Return when the trouble is over."""
+        with self._lock:
+            order, over = self._order, self._over
+        if order is not None:
+            over.wait()
+
     @property
     def count(self) -> int:
         return self._count
 
 
-class _ConnectionLostError(Exception):
-    """The connection is to be closed without an answer."""
+class _NoAnswerError(Exception):
+    """The statement is not to be answered as it should, but in the way it was ordered."""
 
 
 def _execute(folder: str, trouble: _Trouble, query: bytes, body: bytes, parameters: dict[str, str]) -> bytes:
@@ -156,7 +176,9 @@ def _execute(folder: str, trouble: _Trouble, query: bytes, body: bytes, paramete
     statement = (insert[0] if insert else query + b"\n" + body).decode().strip()
     met = trouble.meet(statement)
     if met and met[0] == REFUSE:
-        raise RuntimeError(f"Code: 242. DB::Exception: {met[1]}. (TABLE_IS_READ_ONLY)")
+        raise RuntimeError(met[1])
+    if met and met[0] in (RESET, BAD_GATEWAY):
+        raise _NoAnswerError(met[0])
     connection = chdb.connect(folder)
     try:
         connection.query(f"USE `{parameters.get('database') or 'default'}`")
@@ -184,8 +206,8 @@ def _execute(folder: str, trouble: _Trouble, query: bytes, body: bytes, paramete
             answer = connection.query(sql, form, params=given).bytes() or b""
     finally:
         connection.close()
-    if met and met[0] == LOSE_ANSWER:
-        raise _ConnectionLostError
+    if met and met[0] in (LOSE_ANSWER, HANG_IN_ANSWER):
+        raise _NoAnswerError(met[0])
     return answer
 
 
@@ -218,13 +240,27 @@ def _handler(folder: str, trouble: _Trouble) -> type[BaseHTTPRequestHandler]:
             parameters = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
             try:
                 answer = _execute(folder, trouble, parameters.get("query", "").encode(), body, parameters)
-            except _ConnectionLostError:
-                self.close_connection = True
+            except _NoAnswerError as ordered:
+                self._fail(str(ordered))
             except RuntimeError as error:
                 code = re.search(r"Code: (\d+)", str(error))
                 self._answer(500, str(error).encode(), **{"X-ClickHouse-Exception-Code": code[1] if code else "1"})
             else:
                 self._answer(200, answer, **{"X-ClickHouse-Summary": "{}"})
+
+        def _fail(self, how: str) -> None:
+            self.close_connection = True
+            if how == RESET:
+                # Linger for no time: what is unsent is dropped and the other side gets a reset (man 7 socket).
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+            elif how == BAD_GATEWAY:
+                self._answer(502, b"<html>no backend</html>")
+            elif how == HANG_IN_ANSWER:
+                self.send_response(200)
+                self.send_header("Content-Length", "5")
+                self.end_headers()
+                trouble.wait()
 
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -251,11 +287,11 @@ def _handler(folder: str, trouble: _Trouble) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _serve(folder: str) -> None:
+def _serve(folder: str, port: int) -> None:
     import chdb
 
     engine = chdb.connect(folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(folder, _Trouble()))
+    server = ThreadingHTTPServer(("127.0.0.1", port), _handler(folder, _Trouble()))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, flush=True)  # noqa: T201 - the parent reads it
     sys.stdin.read()
@@ -263,4 +299,4 @@ def _serve(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(sys.argv[1], int(sys.argv[2]))

@@ -11,6 +11,7 @@ from shared.genai import agent, at, chat
 from shared.merged import merged_runs, merged_usage
 from shared.otlp import request
 from shared.pipeline import ARRIVAL, Recorder, arrived, new_pipeline
+from shared.stages import SECOND, Arrival, Stages, decoded, run
 
 TWO = {"input": 100, "output": 10}
 THREE = {"input": 100, "output": 10, "read": 40}
@@ -107,17 +108,72 @@ def test_a_copy_within_the_settling_time_is_told_and_a_later_one_counts():
     assert counted(sent(*copies, settle_s=600, apart_s=601)) == (2, 200)
 
 
-def test_what_is_settled_is_forgotten():
-    """Nothing of a call may stay behind once copies of it count anyway."""
-    sink = Recorder()
-    pipeline = new_pipeline(sink, settle_s=10)
+LATE = {
+    "never": ([], 0),
+    "within the settling time": ([599], 0),
+    "right after it": ([601], 1),
+    "long after it": ([1100], 1),
+    "after each time": ([700, 1400], 2),
+    "after one that was told": ([300, 601], 1),
+}
+
+
+@pytest.mark.parametrize("when", LATE)
+def test_copies_that_come_too_late_are_counted_apart(when):
+    """Each copy arrives so many seconds after the first call; what is still told renews nothing."""
+    after, expected = LATE[when]
+    stages = Stages(settle_s=600)
+    arrivals = [Arrival(ARRIVAL, ((chat(1, tokens=TWO, response="r"),),))]
+    for i, seconds in enumerate(after, 2):
+        arrivals.append(Arrival(ARRIVAL + (seconds - 1) * SECOND, ()))
+        arrivals.append(Arrival(ARRIVAL + seconds * SECOND, ((chat(i, tokens=TWO, response="r"),),)))
+    tables = run(stages, decoded(arrivals))
+    assert sum(int(found.get("late duplicates", 0)) for found in tables) == expected
+
+
+def test_a_late_copy_is_told_from_the_ones_that_come_after_it():
+    """It counts, and is the call that further copies are compared with."""
+    copies = [[chat(i, tokens=TWO, response="r")] for i in (1, 2, 3)]
+    sink = sent(*copies, settle_s=600, apart_s=500)
+    assert counted(sink) == (2, 200)
+    assert scopes(sink) == {1: "own", 2: "duplicate", 3: "own"}
+
+
+def remembered(stages: Stages) -> int:
+    return sum(calls.rows for calls in stages.enricher.state()["usage"]["calls"])
+
+
+def test_what_is_settled_is_forgotten_also_while_nothing_comes():
+    stages = Stages(settle_s=10)
     for i in range(5):
-        spans = [chat(10 * i + 1, response=f"r{i}", tokens=TWO), chat(10 * i + 2, parent_id=10 * i + 9)]
-        pipeline.process([arrived(request(*spans), at=ARRIVAL + i * 11 * 10**9)])
-    index = pipeline._enricher._usage._calls
-    assert [len(memory) for memory in (index._batches, index._own, index._spans, index._answered, index._empty)] == [
-        1, 1, 2, 1, 1,
-    ]  # fmt: skip
+        spans = (chat(10 * i + 1, response=f"r{i}", tokens=TWO), chat(10 * i + 2, parent_id=10 * i + 9))
+        run(stages, decoded([Arrival(ARRIVAL + i * 11 * SECOND, (spans,))]))
+        assert remembered(stages) == 2
+    stages.enricher.tick(ARRIVAL + 54 * SECOND)
+    assert remembered(stages) == 2
+    stages.enricher.tick(ARRIVAL + 55 * SECOND)
+    assert remembered(stages) == 0
+    assert not stages.enricher._usage._calls._waiting
+
+
+@pytest.mark.parametrize("jump_s", [-86_400 * 365, -3600, 3600, 86_400 * 365])
+def test_a_clock_that_is_set_keeps_nothing_for_ever(jump_s):
+    """Batches under the wrong clock between batches under the right one."""
+    stages = Stages(settle_s=600)
+    for seconds in (0, 5, jump_s, jump_s + 5, 10, 15):
+        run(stages, decoded([Arrival(ARRIVAL + seconds * SECOND, ((chat(abs(seconds) + 1, tokens=TWO),),))]))
+    assert remembered(stages) >= 2
+    stages.enricher.tick(ARRIVAL + 615 * SECOND)
+    stages.enricher.tick(ARRIVAL + 616 * SECOND)
+    assert remembered(stages) == 0
+
+
+def test_a_clock_that_is_set_back_does_not_hide_a_copy():
+    sink = Recorder()
+    pipeline = new_pipeline(sink)
+    for i, seconds in enumerate((0, -86_400, -86_100), 1):
+        pipeline.process([arrived(request(chat(i, tokens=TWO, response="r")), at=ARRIVAL + seconds * SECOND)])
+    assert counted(sink) == (1, 100)
 
 
 def test_more_calls_than_are_remembered_forget_the_oldest(monkeypatch):
@@ -193,3 +249,68 @@ def test_a_copy_without_usage_leaves_no_gap_behind():
     for batches in ([[bare, full]], [[bare], [full]], [[full], [bare]]):
         ((_, run),) = merged_runs(sent(*batches)).items()
         assert (run["model_calls"], run["calls_without_usage"], run["unpriced_calls"]) == (1, 0, 0)
+
+
+OF_AGENT = {
+    "less kinds of tokens": (chat(9, trace_id=9, tokens=TWO, response="r"), chat(1, tokens=THREE, response="r")),
+    "a higher id": (chat(9, trace_id=9, tokens=TWO, response="r"), chat(1, tokens=TWO, response="r")),
+    "no usage at all": (chat(9, trace_id=9, response="r"), chat(1, tokens=TWO, response="r")),
+}
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one by one"])
+@pytest.mark.parametrize("op", ["invoke_agent", "invoke_workflow"])
+@pytest.mark.parametrize("what", OF_AGENT)
+def test_own_is_the_copy_inside_an_agents_tree_even_with(what, op, together):
+    """The agent's span comes before, between or after them."""
+    inside, outside = OF_AGENT[what]
+    around = agent(8, trace_id=9, attributes={"gen_ai.operation.name": op})
+    for order in permutations([inside, outside, around]):
+        sink = sent(order) if together else sent(*([span] for span in order))
+        calls, tokens = counted(sink)
+        assert (calls, tokens) == (1, 0 if what == "no usage at all" else 100)
+        verdicts = scopes(sink)
+        assert (verdicts[9], verdicts[1]) == ("" if what == "no usage at all" else "own", "duplicate")
+        runs = {int(trace, 16): run for (_, trace), run in merged_runs(sink).items()}
+        assert (runs[9]["model_calls"], runs[9]["calls_without_usage"]) == (1, int(what == "no usage at all"))
+        assert runs[1]["spans"] == runs[1]["cost_usd"] == 0
+
+
+def test_a_reinstated_copy_costs_what_it_would_have_cost():
+    inside = chat(9, trace_id=9, tokens=TWO, response="r", asks=[("search", {})])
+    told = {"clew.cost.usd": 0.5, "clew.cost.source": "gateway"}
+    sink = sent([chat(1, tokens=THREE, response="r", attributes=told)], [inside], [agent(8, trace_id=9)])
+    cost = counted(sent([inside])) and sent([inside]).rows("otel_traces")[0]["CostUsd"]
+    gone, back = sink.rows("span_corrections")
+    assert (gone["usage_scope"], gone["cost_usd"], gone["reason"]) == ("duplicate", 0, "duplicate")
+    assert (int(back["trace_id"], 16), int(back["span_id"], 16), back["usage_scope"]) == (9, 9, "own")
+    assert (back["cost_usd"], back["cost_source"], back["reason"]) == (cost, "computed", "reinstated")
+    runs = {int(trace, 16): run for (_, trace), run in merged_runs(sink).items()}
+    assert (runs[9]["cost_usd"], runs[9]["requested_tool_calls"], runs[1]["cost_usd"]) == (cost, 1, 0)
+
+
+def test_two_agents_copies_are_told_apart_by_their_tokens_again():
+    spans = [
+        chat(1, trace_id=1, tokens=TWO, response="r"), chat(2, trace_id=2, tokens=THREE, response="r"),
+        agent(11, trace_id=1), agent(12, trace_id=2),
+    ]  # fmt: skip
+    for order in permutations(spans):
+        sink = sent(*([span] for span in order))
+        assert counted(sink) == (1, 100)
+        assert {span: scope for span, scope in scopes(sink).items() if span < 10} == {1: "duplicate", 2: "own"}
+
+
+def test_an_agent_of_another_tenants_trace_vouches_for_nothing():
+    sink = Recorder()
+    pipeline = new_pipeline(sink)
+    pipeline.process([arrived(request(agent(8, trace_id=9)), tenant="other")])
+    pipeline.process([arrived(request(chat(9, trace_id=9, tokens=TWO, response="r")))])
+    pipeline.process([arrived(request(chat(1, tokens=TWO, response="r")))])
+    assert scopes(sink)[1] == "own"
+
+
+def test_an_agent_that_comes_when_all_is_settled_changes_nothing():
+    inside, outside = OF_AGENT["a higher id"]
+    sink = sent([outside], [inside], [agent(8, trace_id=9)], settle_s=600, apart_s=400)
+    assert (scopes(sink)[1], scopes(sink)[9]) == ("own", "duplicate")
+    assert counted(sink) == (1, 100)

@@ -10,7 +10,9 @@ from clew_processor.enrich import loops as loops_module
 from shared.genai import agent, at, chat, tool
 from shared.merged import current_loops, merged_runs
 from shared.otlp import request
-from shared.pipeline import Recorder, arrived, new_pipeline
+from shared.pipeline import ARRIVAL, Recorder, arrived, new_pipeline
+from shared.stages import HOUR, SECOND, Arrival, Stages, decoded
+from shared.stages import run as run_stages
 
 #: 100 input and 10 output tokens of gpt-4o-mini: 0.15 and 0.60 USD per million.
 TOKENS = {"input": 100, "output": 10}
@@ -266,6 +268,59 @@ def test_runs_longest_untouched_are_forgotten_first(monkeypatch):
     old, new = ([tool(i + 1, "search", {}, start=at(i), trace_id=trace) for i in range(4)] for trace in (1, 2))
     sink = sent(old[:2], new[:2], new[2:3], old[2:3], old[3:])
     assert {row["trace_id"][-1] for row in current_loops(sink)} == {"2"}
+
+
+def held(stages: Stages) -> tuple[int, int]:
+    """Runs remembered, and rows of batches kept for them."""
+    runs = stages.enricher.state()["loops"]["runs"]
+    batches = {id(batch): batch for *_, tools, asked, models in runs for batch, _, _ in (*tools, *asked, *models)}
+    return len(runs), sum(map(len, batches.values()))
+
+
+def test_a_run_that_nothing_is_heard_of_for_a_day_is_forgotten():
+    stages = Stages()
+    spans = ((tool(1, "search", {}, trace_id=1), tool(2, "search", {}, trace_id=2)),)
+    run_stages(stages, decoded([Arrival(ARRIVAL, spans)]))
+    run_stages(stages, decoded([Arrival(ARRIVAL + 20 * HOUR, ((tool(3, "search", {}, trace_id=2),),))]))
+    stages.enricher.tick(ARRIVAL + 24 * HOUR)
+    assert held(stages) == (2, 3)
+    stages.enricher.tick(ARRIVAL + 24 * HOUR + SECOND)
+    assert held(stages) == (1, 3)
+    stages.enricher.tick(ARRIVAL + 45 * HOUR)
+    assert held(stages) == (0, 0)
+
+
+def test_a_run_that_goes_on_and_on_does_not_keep_the_calls_of_others(monkeypatch):
+    monkeypatch.setattr(loops_module, "MAX_EVENTS", 100)
+    monkeypatch.setattr(loops_module, "SLACK_ROWS", 50)
+    stages = Stages()
+    most = 0
+    for i in range(60):
+        others = [tool(100 * i + j, "search", {}, trace_id=100 + i) for j in range(1, 30)]
+        spans = ((tool(100 * i + 99, "fetch", {"i": i}, trace_id=1), *others),)
+        run_stages(stages, decoded([Arrival(ARRIVAL + i * SECOND, spans)]))
+        most = max(most, held(stages)[1])
+    assert most <= 2 * 100 + 50
+
+
+def test_what_a_reinstated_copy_asks_for_is_counted_again():
+    """Copies in a trace of their own look better until the agent's span comes."""
+    asks = [("search", {"q": "x"})]
+    copies = [chat(i + 1, tokens=TOKENS | {"read": 1}, response=f"r{i}", asks=asks, start=at(i)) for i in range(3)]
+    calls = [chat(i + 1, trace_id=2, tokens=TOKENS, response=f"r{i}", asks=asks, start=at(i + 0.5)) for i in range(3)]
+    around = [agent(9, trace_id=2, start=at(0), end=at(9))]
+    for batches in (
+        [copies, calls, around],
+        [calls, copies, around],
+        [around, calls, copies],
+        [copies + calls, around],
+    ):
+        sink = sent(*batches)
+        (row,) = current_loops(sink)
+        assert (int(row["trace_id"], 16), row["repetitions"], row["wasted_tokens"]) == (2, 3, 220)
+        runs = {int(trace, 16): run for (_, trace), run in merged_runs(sink).items()}
+        assert (runs[2]["loops"], runs[2]["loop_tokens"], runs[2]["loop_cost_usd"]) == (1, 220, 2 * USD)
+        assert (runs[1]["loops"], runs[1]["loop_tokens"], runs[1]["loop_cost_usd"]) == (0, 0, 0)
 
 
 def test_absurd_waste_is_no_reason_to_refuse_a_batch():

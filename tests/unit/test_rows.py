@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from clew_processor.control.metrics import Metrics
-from clew_processor.errors import RefusalKind, Refused, StoreError
-from clew_processor.spool.request import Receipt
 from shared.genai import agent, chat, gate, tool
 from shared.otlp import message, messages_json, request, span
 from shared.pipeline import ARRIVAL, Recorder, arrived, new_pipeline
@@ -79,31 +75,10 @@ def test_contents_of_a_refused_span_are_not_taken_for_written():
     assert len(sink.rows("span_contents")) == 4
 
 
-class Broken(Recorder):
-    """Takes no insert while it is down."""
-
-    down = True
-
-    def insert(self, table, rows, *, token, deadline_s):
-        if self.down:
-            raise StoreError("the store is down")
-        super().insert(table, rows, token=token, deadline_s=deadline_s)
-
-
-def test_contents_of_a_failed_insert_are_written_with_the_next():
-    sink = Broken()
-    pipeline = new_pipeline(sink)
-    with pytest.raises(StoreError):
-        pipeline.process([arrived(request(talk(1, *SAID)))])
-    sink.down = False
-    pipeline.process([arrived(request(talk(2, *SAID)))])
-    assert len(sink.rows("span_contents")) == 4
-
-
 def test_every_span_is_on_the_ledger_once():
     sink, metrics = Recorder(), Metrics()
     pipeline = new_pipeline(sink, metrics=metrics)
-    outcomes = pipeline.process(
+    pipeline.process(
         [
             arrived(request(chat(1), chat(2), span("GET /", span_id=3)), tenant="one"),
             arrived(b"\xff not protobuf", tenant="one"),
@@ -114,24 +89,18 @@ def test_every_span_is_on_the_ledger_once():
     assert ledger(sink) == {
         ("one", ""): (3, 3, 0, 0, 0),
         ("other", ""): (1, 1, 0, 0, 0),
-        ("third", ""): (0, 0, 0, 0, 0),
         ("one", "undecodable"): (1, 0, 0, 1, 0),
         ("other", "bad_trace_id"): (1, 0, 0, 1, 0),
         ("other", "bad_span_id"): (1, 0, 0, 1, 0),
         ("other", "bad_time"): (1, 0, 0, 1, 0),
     }
-    good, malformed, partly, empty = outcomes
-    assert good == empty == Receipt(0, "")
-    assert isinstance(malformed, Refused)
-    assert malformed.kind is RefusalKind.MALFORMED
-    assert (partly.rejected, bool(partly.message)) == (3, True)
     assert b'clew_spans_total{outcome="stored",reason=""} 4.0' in metrics.exposition()
     assert b'clew_spans_total{outcome="rejected",reason="bad_time"} 1.0' in metrics.exposition()
 
 
 def test_requests_without_a_span_write_nothing_but_what_was_refused():
     sink = Recorder()
-    assert new_pipeline(sink).process([arrived(request())]) == [Receipt(0, "")]
+    new_pipeline(sink).process([arrived(request())])
     new_pipeline(sink).process([arrived(b"\xff"), arrived(request(span(start=1)))])
     assert set(sink.tables) == {"ledger_1m"}
     assert ledger(sink).keys() == {("default", "undecodable"), ("default", "bad_time")}

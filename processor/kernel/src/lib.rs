@@ -6,19 +6,25 @@ mod cells;
 mod columns;
 mod content;
 pub mod decode;
+mod hash;
+mod inspect;
 mod json;
 mod keys;
 mod message;
 mod otlp;
 mod parents;
 pub mod plan;
+mod prints;
 #[cfg(feature = "python")]
 mod python;
 mod refusal;
 mod render;
 mod rows;
-pub mod sip;
+mod seen;
 mod text;
 mod wire;
 
 pub use content::Memory;
+pub use inspect::inspect;
+pub use otlp::Limits;
+pub use seen::{Chunk, Seen};

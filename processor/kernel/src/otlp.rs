@@ -1,8 +1,9 @@
-//! One `ExportTraceServiceRequest` parsed into flat records that borrow its bytes.
+//! One `ExportTraceServiceRequest`, walked and checked; what is found is given to a [`Sink`].
 //!
-//! A body is parsed completely before anything of it is used, so a body refused half way leaves nothing behind.
-//! Everything is checked here; later stages cannot fail on a parsed span. Spans that are refused leave only their
-//! count: what is held in memory is in proportion to the input, whatever it holds.
+//! [`Body`] is the sink that keeps everything as flat records, which borrow the body's bytes. A body is parsed
+//! completely before anything of it is used, so a body refused half way leaves nothing behind. Everything is checked
+//! here; later stages cannot fail on a parsed span. Spans that are refused leave only their count: what is held in
+//! memory is in proportion to the input, whatever it holds.
 //!
 //! Where protobuf would merge a repeated singular message, resource, scope and status merge; an AnyValue given twice
 //! does not: the last one stands.
@@ -77,8 +78,8 @@ pub struct Link<'a> {
     pub attrs: Run,
 }
 
-/// A span with nothing wrong with it.
-#[derive(Debug, Clone, Copy)]
+/// A span with nothing wrong with it. Its scope and runs are the sink's to fill in.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Span<'a> {
     pub scope: u32,
     pub trace_id: [u8; 16],
@@ -117,6 +118,44 @@ struct Fields<'a> {
 struct Flaws {
     too_deep: bool,
     bad_utf8: bool,
+    bad_link_trace: bool,
+    bad_link_span: bool,
+}
+
+/// What attributes belong to: a resource, a span, or an event or link in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    Resource,
+    Span,
+    Part,
+}
+
+/// Takes what a walk finds, in order: a resource's attributes before its scopes, a span's before its events and links.
+pub trait Sink<'a> {
+    /// A new owner of attributes; the ones that follow are its own.
+    fn begin(&mut self, owner: Owner);
+    /// An attribute of the owner begun last; a key given before takes the new value. False when the key is not UTF-8.
+    fn attribute(&mut self, owner: Owner, key: &'a [u8], value: Value<'a>) -> bool;
+    /// All attributes of the resource have been given.
+    fn resource(&mut self);
+    fn begin_scope(&mut self);
+    fn end_scope(&mut self, name: &'a [u8], version: &'a [u8]);
+    /// An event or link of the span at hand, its attributes given before.
+    fn event(&mut self, event: Event<'a>);
+    fn link(&mut self, link: Link<'a>);
+    /// The span at hand is accepted, or refused: then nothing of it is to stay.
+    fn span(&mut self, span: Span<'a>);
+    fn refused(&mut self);
+}
+
+/// What a walk to the end of a body says of it as a whole.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// Spans accepted.
+    pub spans: u64,
+    pub refusals: Refusals,
+    /// Bytes of the resource attributes that the accepted spans' rows repeat.
+    pub resource_bytes: usize,
 }
 
 /// The parsed body. Reused from body to body so that its arrays keep their capacity.
@@ -131,9 +170,6 @@ pub struct Body<'a> {
     pub span_attrs: Vec<Attr<'a>>,
     pub inner_attrs: Vec<Attr<'a>>,
     pub resource_attrs: Vec<Attr<'a>>,
-    pub refusals: Refusals,
-    waiting_events: Vec<&'a [u8]>,
-    waiting_links: Vec<&'a [u8]>,
 }
 
 /// Bounds on one span.
@@ -154,6 +190,12 @@ const LEAST_PART_BYTES: usize = 8;
 const NOT_UTF8: Malformed = Malformed("a string of its resource or scope is not valid UTF-8");
 const DEEP_SCOPE: Malformed = Malformed("a value of its resource or scope is nested too deeply");
 
+/// Bytes of resource attributes that the rows of a body may repeat, and those of one call. Every span repeats its
+/// resource, so without a bound a small request of many spans and one large resource would grow without measure.
+pub const MAX_RESOURCE_BYTES: usize = 256 << 20;
+/// What a row takes for each attribute of its resource: two dictionary codes.
+pub const RESOURCE_ATTRIBUTE_BYTES: usize = 8;
+
 impl<'a> Body<'a> {
     /// Parses `message` in place of what was here before.
     pub fn parse(
@@ -161,19 +203,9 @@ impl<'a> Body<'a> {
         message: &'a [u8],
         keys: &mut KeyTable<'a>,
         limits: Limits,
-    ) -> Result<(), Malformed> {
+    ) -> Result<Walked, Malformed> {
         self.clear();
-        let mut reader = Reader::new(message);
-        while let Some(tag) = reader.tag()? {
-            match tag {
-                RESOURCE_SPANS => {
-                    let inner = reader.bytes()?;
-                    self.resource_spans(inner, keys, limits)?;
-                }
-                _ => reader.skip(tag)?,
-            }
-        }
-        Ok(())
+        walk(message, limits, &mut Filling { body: self, keys, at: Marks::default() })
     }
 
     fn clear(&mut self) {
@@ -185,45 +217,171 @@ impl<'a> Body<'a> {
         self.span_attrs.clear();
         self.inner_attrs.clear();
         self.resource_attrs.clear();
-        self.refusals = Refusals::default();
-        self.waiting_events.clear();
-        self.waiting_links.clear();
+    }
+}
+
+/// Where the records at hand begin in the body's arrays.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks {
+    resource_attrs: u32,
+    scope: u32,
+    scope_spans: u32,
+    span_attrs: u32,
+    events: u32,
+    links: u32,
+    /// Of the whole span, and of the event or link at hand.
+    span_inner_attrs: u32,
+    inner_attrs: u32,
+}
+
+/// A body being filled.
+struct Filling<'b, 'a> {
+    body: &'b mut Body<'a>,
+    keys: &'b mut KeyTable<'a>,
+    at: Marks,
+}
+
+impl<'a> Sink<'a> for Filling<'_, 'a> {
+    #[inline]
+    fn begin(&mut self, owner: Owner) {
+        let Self { body, keys, at } = self;
+        keys.begin();
+        match owner {
+            Owner::Resource => at.resource_attrs = mark(&body.resource_attrs),
+            Owner::Span => {
+                at.span_attrs = mark(&body.span_attrs);
+                at.events = mark(&body.events);
+                at.links = mark(&body.links);
+                at.span_inner_attrs = mark(&body.inner_attrs);
+            }
+            Owner::Part => at.inner_attrs = mark(&body.inner_attrs),
+        }
     }
 
-    fn resource_spans(
-        &mut self,
-        message: &'a [u8],
-        keys: &mut KeyTable<'a>,
-        limits: Limits,
-    ) -> Result<(), Malformed> {
+    #[inline]
+    fn attribute(&mut self, owner: Owner, key: &'a [u8], value: Value<'a>) -> bool {
+        // A key that was met before is known to be UTF-8; only a new one is checked.
+        let Some(key) = self.keys.id(key) else {
+            return false;
+        };
+        let attrs = match owner {
+            Owner::Resource => &mut self.body.resource_attrs,
+            Owner::Span => &mut self.body.span_attrs,
+            Owner::Part => &mut self.body.inner_attrs,
+        };
+        match self.keys.claim(key, mark(attrs)).and_then(|earlier| attrs.get_mut(earlier as usize)) {
+            Some(earlier) => earlier.value = value,
+            None => attrs.push(Attr { key, value }),
+        }
+        true
+    }
+
+    fn resource(&mut self) {
+        let attrs = Run { start: self.at.resource_attrs, end: mark(&self.body.resource_attrs) };
+        self.body.resources.push(Resource { attrs });
+    }
+
+    fn begin_scope(&mut self) {
+        let Self { body, at, .. } = self;
+        (at.scope, at.scope_spans) = (mark(&body.scopes), mark(&body.spans));
+        body.scopes.push(Scope { resource: mark(&body.resources).saturating_sub(1), ..Scope::default() });
+    }
+
+    fn end_scope(&mut self, name: &'a [u8], version: &'a [u8]) {
+        let Self { body, at, .. } = self;
+        if mark(&body.spans) == at.scope_spans {
+            body.scopes.truncate(at.scope as usize);
+        } else if let Some(scope) = body.scopes.get_mut(at.scope as usize) {
+            (scope.name, scope.version) = (name, version);
+        }
+    }
+
+    fn event(&mut self, mut event: Event<'a>) {
+        event.attrs = Run { start: self.at.inner_attrs, end: mark(&self.body.inner_attrs) };
+        self.body.events.push(event);
+    }
+
+    fn link(&mut self, mut link: Link<'a>) {
+        link.attrs = Run { start: self.at.inner_attrs, end: mark(&self.body.inner_attrs) };
+        self.body.links.push(link);
+    }
+
+    #[inline]
+    fn span(&mut self, span: Span<'a>) {
+        let Self { body, at, .. } = self;
+        body.spans.push(Span {
+            scope: at.scope,
+            attrs: Run { start: at.span_attrs, end: mark(&body.span_attrs) },
+            events: Run { start: at.events, end: mark(&body.events) },
+            links: Run { start: at.links, end: mark(&body.links) },
+            ..span
+        });
+    }
+
+    fn refused(&mut self) {
+        let Self { body, at, .. } = self;
+        body.span_attrs.truncate(at.span_attrs as usize);
+        body.events.truncate(at.events as usize);
+        body.links.truncate(at.links as usize);
+        body.inner_attrs.truncate(at.span_inner_attrs as usize);
+    }
+}
+
+/// Walks through `message` and gives `sink` what it holds. On an error what was given is void.
+pub fn walk<'a>(message: &'a [u8], limits: Limits, sink: &mut impl Sink<'a>) -> Result<Walked, Malformed> {
+    let (waiting_events, waiting_links) = (Vec::new(), Vec::new());
+    let mut walk =
+        Walk { sink, limits, found: Walked::default(), row_bytes: 0, waiting_events, waiting_links };
+    let mut reader = Reader::new(message);
+    while let Some(tag) = reader.tag()? {
+        match tag {
+            RESOURCE_SPANS => {
+                let inner = reader.bytes()?;
+                walk.resource_spans(inner)?;
+            }
+            _ => reader.skip(tag)?,
+        }
+    }
+    Ok(walk.found)
+}
+
+struct Walk<'s, 'a, S> {
+    sink: &'s mut S,
+    limits: Limits,
+    found: Walked,
+    /// What each row of the resource at hand repeats of it.
+    row_bytes: usize,
+    waiting_events: Vec<&'a [u8]>,
+    waiting_links: Vec<&'a [u8]>,
+}
+
+impl<'a, S: Sink<'a>> Walk<'_, 'a, S> {
+    fn resource_spans(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
         const RESOURCE: u32 = bytes(1);
         const SCHEMA_URL: u32 = bytes(3);
-        let resource = mark(&self.resources);
-        self.resources.push(Resource::default());
         // The resource first, wherever it stands: its attributes are one run, and one key set even when it is split.
-        let start = mark(&self.resource_attrs);
-        keys.begin();
+        self.sink.begin(Owner::Resource);
         let mut flaws = Flaws::default();
+        let mut attributes = 0;
         let mut reader = Reader::new(message);
         while let Some(tag) = reader.tag()? {
             match tag {
                 RESOURCE => {
                     let inner = reader.bytes()?;
-                    resource_message(inner, keys, limits, &mut self.resource_attrs, &mut flaws)?;
+                    attributes += self.resource(inner, &mut flaws)?;
                 }
                 _ => reader.skip(tag)?,
             }
         }
         strict(flaws)?;
-        if let Some(place) = self.resources.get_mut(resource as usize) {
-            place.attrs = Run { start, end: mark(&self.resource_attrs) };
-        }
+        self.sink.resource();
+        self.row_bytes = attributes * RESOURCE_ATTRIBUTE_BYTES;
         let mut reader = Reader::new(message);
         while let Some(tag) = reader.tag()? {
             match tag {
                 SCOPE_SPANS => {
                     let inner = reader.bytes()?;
-                    self.scope_spans(inner, resource, keys, limits)?;
+                    self.scope_spans(inner)?;
                 }
                 SCHEMA_URL => strict_string(&mut reader).map(drop)?,
                 _ => reader.skip(tag)?,
@@ -232,49 +390,55 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    fn scope_spans(
-        &mut self,
-        message: &'a [u8],
-        resource: u32,
-        keys: &mut KeyTable<'a>,
-        limits: Limits,
-    ) -> Result<(), Malformed> {
+    /// Fields of Resource: attributes = 1, dropped_attributes_count = 2, entity_refs = 3. Returns how many attributes
+    /// it has, repeated ones counted again.
+    fn resource(&mut self, message: &'a [u8], flaws: &mut Flaws) -> Result<usize, Malformed> {
+        const ATTRIBUTE: u32 = bytes(1);
+        const ENTITY_REF: u32 = bytes(3);
+        let mut attributes = 0;
+        let mut reader = Reader::new(message);
+        while let Some(tag) = reader.tag()? {
+            match tag {
+                ATTRIBUTE => {
+                    let inner = reader.bytes()?;
+                    self.attribute(Owner::Resource, inner, flaws)?;
+                    attributes += 1;
+                }
+                ENTITY_REF => {
+                    let inner = reader.bytes()?;
+                    entity_ref(inner)?;
+                }
+                _ => reader.skip(tag)?,
+            }
+        }
+        Ok(attributes)
+    }
+
+    fn scope_spans(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
         const SCOPE: u32 = bytes(1);
         const SCHEMA_URL: u32 = bytes(3);
-        let before = self.spans.len();
-        let index = mark(&self.scopes);
-        let mut scope = Scope { resource, ..Scope::default() };
-        self.scopes.push(scope);
+        let (mut name, mut version): (&[u8], &[u8]) = (&[], &[]);
+        self.sink.begin_scope();
         let mut reader = Reader::new(message);
         while let Some(tag) = reader.tag()? {
             match tag {
                 SPAN => {
                     let inner = reader.bytes()?;
-                    self.span(inner, index, keys, limits)?;
+                    self.span(inner)?;
                 }
                 SCOPE => {
                     let inner = reader.bytes()?;
-                    scope_message(inner, limits, &mut scope)?;
+                    scope_message(inner, self.limits, &mut name, &mut version)?;
                 }
                 SCHEMA_URL => strict_string(&mut reader).map(drop)?,
                 _ => reader.skip(tag)?,
             }
         }
-        if self.spans.len() == before {
-            self.scopes.truncate(index as usize);
-        } else if let Some(place) = self.scopes.get_mut(index as usize) {
-            *place = scope;
-        }
+        self.sink.end_scope(name, version);
         Ok(())
     }
 
-    fn span(
-        &mut self,
-        message: &'a [u8],
-        scope: u32,
-        keys: &mut KeyTable<'a>,
-        limits: Limits,
-    ) -> Result<(), Malformed> {
+    fn span(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
         const TRACE_ID: u32 = bytes(1);
         const SPAN_ID: u32 = bytes(2);
         const STATE: u32 = bytes(3);
@@ -288,21 +452,19 @@ impl<'a> Body<'a> {
         const LINK: u32 = bytes(13);
         const STATUS: u32 = bytes(15);
 
-        if message.len() > limits.max_span_bytes {
-            self.refusals.note(Reason::TooLarge, &[], &[]);
+        if message.len() > self.limits.max_span_bytes {
+            self.found.refusals.note(Reason::TooLarge, &[], &[]);
             return Ok(());
         }
-        let (attrs, events, links) = (mark(&self.span_attrs), mark(&self.events), mark(&self.links));
-        let inner_attrs = mark(&self.inner_attrs);
+        self.sink.begin(Owner::Span);
         let mut span = Fields::default();
-        keys.begin();
         let mut flaws = Flaws::default();
         let mut reader = Reader::new(message);
         while let Some(tag) = reader.tag()? {
             match tag {
                 ATTRIBUTE => {
                     let inner = reader.bytes()?;
-                    attribute(inner, keys, limits, &mut self.span_attrs, &mut flaws)?;
+                    self.attribute(Owner::Span, inner, &mut flaws)?;
                 }
                 TRACE_ID => span.trace_id = reader.bytes()?,
                 SPAN_ID => span.span_id = reader.bytes()?,
@@ -323,78 +485,52 @@ impl<'a> Body<'a> {
             }
         }
         let parts = self.waiting_events.len() + self.waiting_links.len();
-        let reason = if parts > FREE_PARTS && parts * LEAST_PART_BYTES > message.len() {
-            Some(Reason::TooLarge)
-        } else {
-            self.waiting(keys, limits, &mut flaws)?;
-            None
-        };
+        let crowded = parts > FREE_PARTS && parts * LEAST_PART_BYTES > message.len();
+        if !crowded {
+            self.parts(&mut flaws)?;
+        }
         self.waiting_events.clear();
         self.waiting_links.clear();
-        let reason = reason.map_or_else(
-            || span.check(flaws, Run { start: links, end: mark(&self.links) }.of(&self.links), limits),
-            Err,
-        );
-        match reason {
-            Ok((trace_id, span_id, parent_id)) => self.spans.push(Span {
-                scope,
-                trace_id,
-                span_id,
-                parent_id,
-                state: span.state,
-                name: span.name,
-                kind: span.kind,
-                start: span.start,
-                end: span.end,
-                status: span.status,
-                status_message: span.status_message,
-                attrs: Run { start: attrs, end: mark(&self.span_attrs) },
-                events: Run { start: events, end: mark(&self.events) },
-                links: Run { start: links, end: mark(&self.links) },
-            }),
+        let resource_bytes = self.found.resource_bytes + self.row_bytes;
+        let checked = match span.check(flaws, self.limits) {
+            _ if crowded => Err(Reason::TooLarge),
+            Ok(_) if resource_bytes > MAX_RESOURCE_BYTES => Err(Reason::TooLarge),
+            checked => checked,
+        };
+        match checked {
+            Ok(span) => {
+                self.found.spans += 1;
+                self.found.resource_bytes = resource_bytes;
+                self.sink.span(span);
+            }
             Err(reason) => {
-                self.refusals.note(reason, span.span_id, span.name);
-                self.span_attrs.truncate(attrs as usize);
-                self.events.truncate(events as usize);
-                self.links.truncate(links as usize);
-                self.inner_attrs.truncate(inner_attrs as usize);
+                self.found.refusals.note(reason, span.span_id, span.name);
+                self.sink.refused();
             }
         }
         Ok(())
     }
 
     /// Parses the events and links of the span at hand.
-    fn waiting(
-        &mut self,
-        keys: &mut KeyTable<'a>,
-        limits: Limits,
-        flaws: &mut Flaws,
-    ) -> Result<(), Malformed> {
+    fn parts(&mut self, flaws: &mut Flaws) -> Result<(), Malformed> {
         for index in 0..self.waiting_events.len() {
             if let Some(message) = self.waiting_events.get(index) {
-                self.event(message, keys, limits, flaws)?;
+                self.event(message, flaws)?;
             }
         }
         for index in 0..self.waiting_links.len() {
             if let Some(message) = self.waiting_links.get(index) {
-                self.link(message, keys, limits, flaws)?;
+                self.link(message, flaws)?;
             }
         }
         Ok(())
     }
 
-    fn event(
-        &mut self,
-        message: &'a [u8],
-        keys: &mut KeyTable<'a>,
-        limits: Limits,
-        flaws: &mut Flaws,
-    ) -> Result<(), Malformed> {
+    fn event(&mut self, message: &'a [u8], flaws: &mut Flaws) -> Result<(), Malformed> {
         const TIME: u32 = fixed64(1);
         const NAME: u32 = bytes(2);
         const ATTRIBUTE: u32 = bytes(3);
-        let start = mark(&self.inner_attrs);
-        keys.begin();
+        self.sink.begin(Owner::Part);
         let mut event = Event::default();
         let mut reader = Reader::new(message);
         while let Some(tag) = reader.tag()? {
@@ -403,31 +539,23 @@ impl<'a> Body<'a> {
                 NAME => event.name = string(&mut reader, flaws)?,
                 ATTRIBUTE => {
                     let inner = reader.bytes()?;
-                    attribute(inner, keys, limits, &mut self.inner_attrs, flaws)?;
+                    self.attribute(Owner::Part, inner, flaws)?;
                 }
                 _ => reader.skip(tag)?,
             }
         }
         // Nothing is decided by an event's time: an absurd one is brought into range instead of costing a span.
-        event.time = event.time.min(limits.max_time);
-        event.attrs = Run { start, end: mark(&self.inner_attrs) };
-        self.events.push(event);
+        event.time = event.time.min(self.limits.max_time);
+        self.sink.event(event);
         Ok(())
     }
 
-    fn link(
-        &mut self,
-        message: &'a [u8],
-        keys: &mut KeyTable<'a>,
-        limits: Limits,
-        flaws: &mut Flaws,
-    ) -> Result<(), Malformed> {
+    fn link(&mut self, message: &'a [u8], flaws: &mut Flaws) -> Result<(), Malformed> {
         const TRACE_ID: u32 = bytes(1);
         const SPAN_ID: u32 = bytes(2);
         const STATE: u32 = bytes(3);
         const ATTRIBUTE: u32 = bytes(4);
-        let start = mark(&self.inner_attrs);
-        keys.begin();
+        self.sink.begin(Owner::Part);
         let mut link = Link::default();
         let mut reader = Reader::new(message);
         while let Some(tag) = reader.tag()? {
@@ -437,13 +565,36 @@ impl<'a> Body<'a> {
                 STATE => link.state = string(&mut reader, flaws)?,
                 ATTRIBUTE => {
                     let inner = reader.bytes()?;
-                    attribute(inner, keys, limits, &mut self.inner_attrs, flaws)?;
+                    self.attribute(Owner::Part, inner, flaws)?;
                 }
                 _ => reader.skip(tag)?,
             }
         }
-        link.attrs = Run { start, end: mark(&self.inner_attrs) };
-        self.links.push(link);
+        flaws.bad_link_trace |= !matches!(link.trace_id.len(), 0 | 16);
+        flaws.bad_link_span |= !matches!(link.span_id.len(), 0 | 8);
+        self.sink.link(link);
+        Ok(())
+    }
+
+    /// Parses one KeyValue.
+    #[inline]
+    fn attribute(&mut self, owner: Owner, message: &'a [u8], flaws: &mut Flaws) -> Result<(), Malformed> {
+        const KEY: u32 = bytes(1);
+        const VALUE: u32 = bytes(2);
+        let mut key: &[u8] = &[];
+        let mut value = Value::Empty;
+        let mut reader = Reader::new(message);
+        while let Some(tag) = reader.tag()? {
+            match tag {
+                KEY => key = reader.bytes()?,
+                VALUE => {
+                    let inner = reader.bytes()?;
+                    value = any_value(inner, 0, self.limits.max_depth, flaws)?;
+                }
+                _ => reader.skip(tag)?,
+            }
+        }
+        flaws.bad_utf8 |= !self.sink.attribute(owner, key, value);
         Ok(())
     }
 }
@@ -457,33 +608,6 @@ pub fn count_spans(message: &[u8]) -> usize {
     let resources = fields(message, RESOURCE_SPANS);
     let scopes = resources.flat_map(|resource| fields(resource, SCOPE_SPANS));
     scopes.map(|scope| fields(scope, SPAN).count()).sum()
-}
-
-/// Fields of Resource: attributes = 1, dropped_attributes_count = 2, entity_refs = 3.
-fn resource_message<'a>(
-    message: &'a [u8],
-    keys: &mut KeyTable<'a>,
-    limits: Limits,
-    attrs: &mut Vec<Attr<'a>>,
-    flaws: &mut Flaws,
-) -> Result<(), Malformed> {
-    const ATTRIBUTE: u32 = bytes(1);
-    const ENTITY_REF: u32 = bytes(3);
-    let mut reader = Reader::new(message);
-    while let Some(tag) = reader.tag()? {
-        match tag {
-            ATTRIBUTE => {
-                let inner = reader.bytes()?;
-                attribute(inner, keys, limits, attrs, flaws)?;
-            }
-            ENTITY_REF => {
-                let inner = reader.bytes()?;
-                entity_ref(inner)?;
-            }
-            _ => reader.skip(tag)?,
-        }
-    }
-    Ok(())
 }
 
 /// EntityRef holds only strings (fields 1 to 4), which nobody reads here; they still must be strings.
@@ -503,15 +627,20 @@ fn entity_ref(message: &[u8]) -> Result<(), Malformed> {
 }
 
 /// Fields of InstrumentationScope: name = 1, version = 2, attributes = 3 (checked, not kept).
-fn scope_message<'a>(message: &'a [u8], limits: Limits, scope: &mut Scope<'a>) -> Result<(), Malformed> {
+fn scope_message<'a>(
+    message: &'a [u8],
+    limits: Limits,
+    name: &mut &'a [u8],
+    version: &mut &'a [u8],
+) -> Result<(), Malformed> {
     const NAME: u32 = bytes(1);
     const VERSION: u32 = bytes(2);
     const ATTRIBUTE: u32 = bytes(3);
     let mut reader = Reader::new(message);
     while let Some(tag) = reader.tag()? {
         match tag {
-            NAME => scope.name = strict_string(&mut reader)?,
-            VERSION => scope.version = strict_string(&mut reader)?,
+            NAME => *name = strict_string(&mut reader)?,
+            VERSION => *version = strict_string(&mut reader)?,
             ATTRIBUTE => {
                 let inner = reader.bytes()?;
                 let mut flaws = Flaws::default();
@@ -539,14 +668,9 @@ fn status<'a>(message: &'a [u8], span: &mut Fields<'a>, flaws: &mut Flaws) -> Re
     Ok(())
 }
 
-impl Fields<'_> {
-    /// The ids (trace, span, parent), or why the span is refused.
-    fn check(
-        &self,
-        flaws: Flaws,
-        links: &[Link<'_>],
-        limits: Limits,
-    ) -> Result<([u8; 16], u64, u64), Reason> {
+impl<'a> Fields<'a> {
+    /// The span, or why it is refused.
+    fn check(&self, flaws: Flaws, limits: Limits) -> Result<Span<'a>, Reason> {
         if flaws.too_deep {
             return Err(Reason::TooDeep);
         }
@@ -554,7 +678,7 @@ impl Fields<'_> {
             return Err(Reason::BadUtf8);
         }
         let trace_id = <[u8; 16]>::try_from(self.trace_id).map_err(|_| Reason::BadTraceId)?;
-        if trace_id == [0; 16] || links.iter().any(|link| !matches!(link.trace_id.len(), 0 | 16)) {
+        if trace_id == [0; 16] || flaws.bad_link_trace {
             return Err(Reason::BadTraceId);
         }
         let id = |bytes: &[u8]| match bytes {
@@ -562,14 +686,26 @@ impl Fields<'_> {
             _ => bytes.try_into().map(u64::from_be_bytes).map_err(|_| Reason::BadSpanId),
         };
         let (span_id, parent_id) = (id(self.span_id)?, id(self.parent_id)?);
-        if span_id == 0 || links.iter().any(|link| id(link.span_id).is_err()) {
+        if span_id == 0 || flaws.bad_link_span {
             return Err(Reason::BadSpanId);
         }
         let taken = limits.min_time..=limits.max_time;
         if !taken.contains(&self.start) || !(self.end == 0 || taken.contains(&self.end)) {
             return Err(Reason::BadTime);
         }
-        Ok((trace_id, span_id, parent_id))
+        Ok(Span {
+            trace_id,
+            span_id,
+            parent_id,
+            state: self.state,
+            name: self.name,
+            kind: self.kind,
+            start: self.start,
+            end: self.end,
+            status: self.status,
+            status_message: self.status_message,
+            ..Span::default()
+        })
     }
 }
 
@@ -591,42 +727,6 @@ fn string<'a>(reader: &mut Reader<'a>, flaws: &mut Flaws) -> Result<&'a [u8], Ma
     let text = reader.bytes()?;
     flaws.bad_utf8 |= !is_utf8(text);
     Ok(text)
-}
-
-/// Parses one KeyValue into `attrs`; an earlier attribute of the same owner and key gets the new value.
-#[inline]
-fn attribute<'a>(
-    message: &'a [u8],
-    keys: &mut KeyTable<'a>,
-    limits: Limits,
-    attrs: &mut Vec<Attr<'a>>,
-    flaws: &mut Flaws,
-) -> Result<(), Malformed> {
-    const KEY: u32 = bytes(1);
-    const VALUE: u32 = bytes(2);
-    let mut key: &[u8] = &[];
-    let mut value = Value::Empty;
-    let mut reader = Reader::new(message);
-    while let Some(tag) = reader.tag()? {
-        match tag {
-            KEY => key = reader.bytes()?,
-            VALUE => {
-                let inner = reader.bytes()?;
-                value = any_value(inner, 0, limits.max_depth, flaws)?;
-            }
-            _ => reader.skip(tag)?,
-        }
-    }
-    // A key that was met before is known to be UTF-8; only a new one is checked.
-    let Some(id) = keys.id(key) else {
-        flaws.bad_utf8 = true;
-        return Ok(());
-    };
-    match keys.claim(id, mark(attrs)).and_then(|earlier| attrs.get_mut(earlier as usize)) {
-        Some(earlier) => earlier.value = value,
-        None => attrs.push(Attr { key: id, value }),
-    }
-    Ok(())
 }
 
 /// Checks one AnyValue with everything in it and gives its value, nested ones in wire form.

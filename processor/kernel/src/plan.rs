@@ -4,8 +4,10 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use serde::Deserialize;
 
-/// Deepest AnyValue nesting a plan may allow: rendering recurses once per level.
-const MAX_DEPTH: u32 = 128;
+/// Deepest AnyValue nesting that may be allowed: checking and rendering recurse once per level.
+pub const MAX_DEPTH: u32 = 128;
+/// And where nothing is said of it.
+pub const DEFAULT_DEPTH: u32 = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -89,7 +91,7 @@ fn default_span_bytes() -> usize {
 }
 
 fn default_depth() -> u32 {
-    64
+    DEFAULT_DEPTH
 }
 
 /// One use of a key: the slot it feeds and its place in that slot's list of keys (0 comes first).

@@ -1,24 +1,33 @@
 //! The Python module: converts arguments and results, nothing else.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema, to_ffi};
 use arrow_array::{Array, RecordBatch, StructArray};
+use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule};
 
 use crate::content::Memory;
 use crate::decode::{self, Clock, FIXED_COLUMNS, MAX_CALL_BYTES};
+use crate::hash::{Key, Keyed};
 use crate::message::Tapes;
-use crate::plan::Plan;
-use crate::sip::{Key, hash128};
+use crate::otlp::Limits;
+use crate::plan::{DEFAULT_DEPTH, MAX_DEPTH, Plan};
+use crate::seen::{LEAST_ROOM, MAX_HORIZON_NS, Seen};
 
 #[pymodule]
 mod clew_kernel {
     #[pymodule_export]
-    use super::{Batch, Decoded, Decoder, Verdict, canonical_json, content_hash, count_spans, version};
+    use super::{
+        Batch, Decoded, Decoder, SeenChunk, Verdict, canonical_json, content_hash, count_spans, inspect,
+        version,
+    };
 }
+
+/// Spans remembered at most unless told otherwise; they take 171 MB.
+const DEFAULT_REMEMBERED: usize = 8_000_000;
 
 fn key_of(bytes: &[u8]) -> PyResult<Key> {
     bytes
@@ -26,25 +35,94 @@ fn key_of(bytes: &[u8]) -> PyResult<Key> {
         .map_err(|_| PyValueError::new_err(format!("a hash key has {} bytes, expected 16", bytes.len())))
 }
 
+/// Memory of a bytes-like object, which stays where it is until this is dropped.
+enum Body<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Buffer(PyUntypedBuffer),
+}
+
+impl<'py> Body<'py> {
+    fn of(object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = object.cast::<PyBytes>() {
+            return Ok(Self::Bytes(bytes.clone()));
+        }
+        let buffer = PyUntypedBuffer::get(object)?;
+        // It is read while other Python threads run, so nobody may write to it.
+        if !buffer.readonly() {
+            return Err(PyValueError::new_err(
+                "a body's memory is writable, expected bytes or a read-only view (memoryview.toreadonly())",
+            ));
+        }
+        if !buffer.is_c_contiguous() {
+            return Err(PyValueError::new_err(
+                "a body's memory is not contiguous, expected bytes or a view without steps",
+            ));
+        }
+        Ok(Self::Buffer(buffer))
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes.as_bytes(),
+            Self::Buffer(buffer) if buffer.len_bytes() == 0 => &[],
+            // SAFETY: Python says that so many bytes lie there one after the other, holds them until the buffer is
+            // released, which drop does, and that nobody writes to them through this view. The interface's text asks
+            // callers not to write to them through another one.
+            Self::Buffer(buffer) => unsafe {
+                std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes())
+            },
+        }
+    }
+}
+
+/// Span times from Python: what is before 1970 is taken for its first nanosecond.
+fn bound(time_ns: i64) -> u64 {
+    u64::try_from(time_ns).unwrap_or(0)
+}
+
+#[derive(Debug)]
+struct Memories {
+    contents: Memory,
+    seen: Seen,
+}
+
 #[pyclass(frozen, module = "clew_kernel")]
 struct Decoder {
     plan: Plan,
-    memory: Mutex<Memory>,
+    memories: Mutex<Memories>,
+}
+
+impl Decoder {
+    fn memories(&self) -> MutexGuard<'_, Memories> {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[pymethods]
 impl Decoder {
     #[new]
-    fn new(plan: &str) -> PyResult<Self> {
+    #[pyo3(signature = (plan, *, resend_horizon_ns=0, max_remembered_spans=DEFAULT_REMEMBERED))]
+    fn new(plan: &str, resend_horizon_ns: i64, max_remembered_spans: usize) -> PyResult<Self> {
         let plan = Plan::parse(plan, &FIXED_COLUMNS).map_err(PyValueError::new_err)?;
-        Ok(Self { plan, memory: Mutex::default() })
+        if !(0..=MAX_HORIZON_NS).contains(&resend_horizon_ns) {
+            return Err(PyValueError::new_err(format!(
+                "resend_horizon_ns is {resend_horizon_ns}, expected 0 (off) to {MAX_HORIZON_NS} (365 days)"
+            )));
+        }
+        if max_remembered_spans < LEAST_ROOM {
+            return Err(PyValueError::new_err(format!(
+                "max_remembered_spans is {max_remembered_spans}, expected at least {LEAST_ROOM}"
+            )));
+        }
+        let seen = Seen::new(resend_horizon_ns, max_remembered_spans);
+        Ok(Self { plan, memories: Mutex::new(Memories { contents: Memory::default(), seen }) })
     }
 
     #[pyo3(signature = (bodies, keys, *, now_ns, min_time_ns, max_time_ns))]
     fn decode(
         &self,
         py: Python<'_>,
-        bodies: Vec<Bound<'_, PyBytes>>,
+        bodies: Vec<Bound<'_, PyAny>>,
         keys: Vec<Bound<'_, PyBytes>>,
         now_ns: i64,
         min_time_ns: i64,
@@ -57,22 +135,22 @@ impl Decoder {
                 keys.len()
             )));
         }
+        let bodies = bodies.iter().map(Body::of).collect::<PyResult<Vec<_>>>()?;
         let mut pairs: Vec<(&[u8], Key)> = Vec::with_capacity(bodies.len());
         let mut total = 0usize;
         for (body, key) in bodies.iter().zip(&keys) {
-            total = total.saturating_add(body.as_bytes().len());
-            pairs.push((body.as_bytes(), key_of(key.as_bytes())?));
+            total = total.saturating_add(body.as_slice().len());
+            pairs.push((body.as_slice(), key_of(key.as_bytes())?));
         }
         if total > MAX_CALL_BYTES {
             return Err(PyValueError::new_err(format!(
                 "the bodies have {total} bytes together, expected at most {MAX_CALL_BYTES}; decode them in several calls"
             )));
         }
-        let bound = |time: i64| u64::try_from(time).unwrap_or(0);
         let clock = Clock { now_ns, min_time_ns: bound(min_time_ns), max_time_ns: bound(max_time_ns) };
         let decoded = py.detach(|| {
-            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            decode::decode(&self.plan, &mut memory, &pairs, clock)
+            let Memories { contents, seen } = &mut *self.memories();
+            decode::decode(&self.plan, contents, seen, &pairs, clock)
         });
         let decoded = decoded.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         Ok(Decoded {
@@ -83,12 +161,34 @@ impl Decoder {
                 .into_iter()
                 .map(|v| Py::new(py, Verdict(v)))
                 .collect::<PyResult<_>>()?,
+            forgotten: decoded.forgotten,
         })
     }
 
     fn forget(&self) {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).forget();
+        self.memories().contents.forget();
     }
+
+    fn export_seen(&self, py: Python<'_>) -> SeenChunk {
+        let chunk = py.detach(|| self.memories().seen.export());
+        let data = PyBytes::new(py, &chunk.data).unbind();
+        SeenChunk { data, generation: chunk.generation, oldest: chunk.oldest }
+    }
+
+    fn import_seen(&self, py: Python<'_>, chunks: Vec<Bound<'_, PyBytes>>) -> PyResult<u64> {
+        let chunks: Vec<&[u8]> = chunks.iter().map(|chunk| chunk.as_bytes()).collect();
+        py.detach(|| self.memories().seen.import(&chunks)).map_err(PyValueError::new_err)
+    }
+}
+
+#[pyclass(frozen, module = "clew_kernel")]
+struct SeenChunk {
+    #[pyo3(get)]
+    data: Py<PyBytes>,
+    #[pyo3(get)]
+    generation: u64,
+    #[pyo3(get)]
+    oldest: u64,
 }
 
 #[pyclass(frozen, module = "clew_kernel")]
@@ -99,6 +199,8 @@ struct Decoded {
     contents: Py<Batch>,
     #[pyo3(get)]
     verdicts: Vec<Py<Verdict>>,
+    #[pyo3(get)]
+    forgotten: u64,
 }
 
 #[pyclass(frozen, module = "clew_kernel")]
@@ -124,6 +226,16 @@ impl Verdict {
     #[getter]
     fn message(&self) -> &str {
         &self.0.message
+    }
+
+    #[getter]
+    fn late(&self) -> u64 {
+        self.0.late
+    }
+
+    #[getter]
+    fn resource_bytes(&self) -> usize {
+        self.0.resource_bytes
     }
 
     fn __repr__(&self) -> String {
@@ -175,7 +287,35 @@ fn canonical_json<'py>(py: Python<'py>, text: &[u8]) -> Bound<'py, PyBytes> {
 
 #[pyfunction]
 fn content_hash<'py>(py: Python<'py>, key: &[u8], data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(PyBytes::new(py, &hash128(&key_of(key)?, data)))
+    Ok(PyBytes::new(py, &Keyed::new(&key_of(key)?).hash128(data)))
+}
+
+/// Bodies shorter than this are inspected without letting other threads run: the time is less (some 0.2 ms) than that
+/// of getting the interpreter back.
+const DETACH_BYTES: usize = 256 << 10;
+
+#[pyfunction]
+#[pyo3(signature = (body, *, max_span_bytes, min_time_ns, max_time_ns, max_depth=DEFAULT_DEPTH))]
+fn inspect(
+    py: Python<'_>,
+    body: &Bound<'_, PyAny>,
+    max_span_bytes: usize,
+    min_time_ns: i64,
+    max_time_ns: i64,
+    max_depth: u32,
+) -> PyResult<Verdict> {
+    if max_depth > MAX_DEPTH {
+        return Err(PyValueError::new_err(format!("max_depth is {max_depth}, expected at most {MAX_DEPTH}")));
+    }
+    let limits =
+        Limits { max_span_bytes, max_depth, min_time: bound(min_time_ns), max_time: bound(max_time_ns) };
+    let body = Body::of(body)?;
+    let body = body.as_slice();
+    Ok(Verdict(if body.len() < DETACH_BYTES {
+        crate::inspect(body, limits)
+    } else {
+        py.detach(|| crate::inspect(body, limits))
+    }))
 }
 
 #[pyfunction]

@@ -51,6 +51,8 @@ impl Reason {
 pub struct Refusals {
     counts: [u64; Reason::ALL.len()],
     first: String,
+    /// Spans that were sent again. Their sender hears success, so no sentence tells of them.
+    pub duplicates: u64,
 }
 
 impl Refusals {
@@ -68,7 +70,9 @@ impl Refusals {
     pub fn report(&self) -> (Vec<(&'static str, u64)>, String) {
         let total: u64 = self.counts.iter().sum();
         let counted = Reason::ALL.iter().zip(self.counts).filter(|(_, count)| *count > 0);
-        let rejected = counted.map(|(reason, count)| (reason.name(), count)).collect();
+        let counted = counted.map(|(reason, count)| (reason.name(), count));
+        let duplicates = (self.duplicates > 0).then_some(("duplicate", self.duplicates));
+        let rejected = counted.chain(duplicates).collect();
         let message = match total {
             0 | 1 => self.first.clone(),
             _ => format!("{total} spans refused; the first: {}", self.first),

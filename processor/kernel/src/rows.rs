@@ -12,20 +12,16 @@ use crate::columns::{
     Cells, Dict, Map, Offsets, Present, Sparse, Strings, fixed_names, hashes, list, timestamps,
 };
 use crate::content::{Memory, Owner, Work, take};
-use crate::decode::FIXED_COLUMNS;
+use crate::decode::{Arrivals, FIXED_COLUMNS};
+use crate::hash::Hash;
 use crate::json::{split_array, trim};
 use crate::keys::KeyTable;
 use crate::message::{Tapes, calls};
-use crate::otlp::{Attr, Body, Span, Value};
+use crate::otlp::{Attr, Body, MAX_RESOURCE_BYTES, RESOURCE_ATTRIBUTE_BYTES, Span, Value};
 use crate::parents::Parents;
 use crate::plan::{Form, Plan, Type, calls_name};
 use crate::refusal::{Reason, Refusals};
 use crate::render::{as_json, as_string, hex};
-use crate::sip::{Hash, hash64, hash128};
-
-/// Bytes of resource attributes that rows may repeat in one call. Every span repeats its resource, so without a bound a
-/// small request of many spans and one large resource would grow without measure.
-const MAX_RESOURCE_BYTES: usize = 256 << 20;
 
 /// Names by number, as OTLP counts them.
 const KINDS: [&str; 6] = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
@@ -202,9 +198,12 @@ impl<'a> Rows<'a> {
         self.attributes.keys.reserve(input / 32);
         self.event_ends.reserve(rows);
         self.link_ends.reserve(rows);
+        // What is not touched costs nothing, and what grows has to be moved.
+        self.contents.content.reserve(0, input);
     }
 
-    /// Adds the spans of a parsed body and returns how many were added; those for which there is no room are refused.
+    /// Adds the spans of a parsed body and returns how many were added. Those for which there is no room in this call
+    /// are refused, and those sent again.
     #[allow(clippy::too_many_arguments)]
     pub fn add(
         &mut self,
@@ -213,6 +212,7 @@ impl<'a> Rows<'a> {
         memory: &mut Memory,
         owner: &Owner,
         request: u32,
+        arrivals: &mut Arrivals<'_>,
         refusals: &mut Refusals,
     ) -> u64 {
         let mut added = 0;
@@ -220,7 +220,7 @@ impl<'a> Rows<'a> {
         let mut at: Option<(u32, u32)> = None;
         let mut repeated = Repeated::default();
         let mut scope_codes = (0, 0);
-        for span in &body.spans {
+        for (index, span) in body.spans.iter().enumerate() {
             let scope = body.scopes.get(span.scope as usize).copied().unwrap_or_default();
             if at.is_none_or(|(_, resource)| resource != scope.resource) {
                 repeated = self.repeat(body, scope.resource, keys);
@@ -232,6 +232,10 @@ impl<'a> Rows<'a> {
             at = Some((span.scope, scope.resource));
             if self.resource_bytes + repeated.bytes > MAX_RESOURCE_BYTES {
                 refusals.note(Reason::TooLarge, &span.span_id.to_be_bytes(), span.name);
+                continue;
+            }
+            if !arrivals.is_first(index) {
+                refusals.duplicates += 1;
                 continue;
             }
             self.requests.push(request);
@@ -296,7 +300,7 @@ impl<'a> Rows<'a> {
         if repeated.service < 0 {
             repeated.service = self.services.names.code(b"");
         }
-        repeated.bytes = 8 * repeated.keys.len();
+        repeated.bytes = RESOURCE_ATTRIBUTE_BYTES * repeated.keys.len();
         for index in 0..self.picks.len() {
             let Some((slot, cell)) = self.picks.get(index) else {
                 continue;
@@ -387,7 +391,7 @@ impl<'a> Rows<'a> {
                     return;
                 }
                 numbers.resize(row, 0);
-                numbers.push(hash64(&owner.key, text));
+                numbers.push(owner.keyed.hash64(text));
             }
             (Cells::I64(numbers), Cell::I64(number)) => {
                 numbers.resize(row, 0);
@@ -549,7 +553,7 @@ impl Calls {
             }
             self.names.push(call.name.as_deref().unwrap_or_default());
             self.ids.push(call.id.as_deref().unwrap_or_default());
-            let arguments = call.arguments.map_or(Hash::default(), |text| hash128(&owner.key, &text));
+            let arguments = call.arguments.map_or(Hash::default(), |text| owner.keyed.hash128(&text));
             self.arguments.extend_from_slice(&arguments);
         });
     }

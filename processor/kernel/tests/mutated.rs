@@ -6,9 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use arrow_array::{Array, RecordBatch};
-use clew_kernel::Memory;
 use clew_kernel::decode::{Clock, Decoded, FIXED_COLUMNS, decode};
 use clew_kernel::plan::Plan;
+use clew_kernel::{Limits, Memory, Seen, inspect};
 
 const NOW: u64 = 1_767_323_045_000_000_000;
 const PLAN: &str = r#"{
@@ -138,11 +138,20 @@ fn check(batch: &RecordBatch) {
 fn run(plan: &Plan, memory: &mut Memory, bodies: &[Vec<u8>]) -> Decoded {
     let clock = Clock { now_ns: NOW as i64, min_time_ns: 1, max_time_ns: u64::MAX >> 1 };
     let pairs: Vec<_> = bodies.iter().map(|body| (body.as_slice(), [9; 16])).collect();
-    let decoded = decode(plan, memory, &pairs, clock).unwrap();
+    let decoded = decode(plan, memory, &mut Seen::off(), &pairs, clock).unwrap();
     check(&decoded.spans);
     check(&decoded.contents);
     let accepted: u64 = decoded.verdicts.iter().map(|verdict| verdict.spans).sum();
     assert_eq!(accepted, decoded.spans.num_rows() as u64);
+    let limits = Limits {
+        max_span_bytes: plan.max_span_bytes,
+        max_depth: plan.max_depth,
+        min_time: clock.min_time_ns,
+        max_time: clock.max_time_ns,
+    };
+    for (body, verdict) in bodies.iter().zip(&decoded.verdicts) {
+        assert_eq!(inspect(body, limits), *verdict);
+    }
     decoded
 }
 
@@ -178,4 +187,29 @@ fn mutants_never_panic_and_never_give_invalid_arrow() {
     }
     // Both ways are exercised: a generator that only made garbage would test little.
     assert!(accepted > 1_000 && refused > 1_000, "{accepted} spans accepted, {refused} bodies refused");
+}
+
+#[test]
+fn mutants_sent_again_are_all_duplicates_and_none_is_remembered_of_a_refused_body() {
+    let plan = Plan::parse(PLAN, &FIXED_COLUMNS).unwrap();
+    let clock = Clock { now_ns: NOW as i64, min_time_ns: 1, max_time_ns: u64::MAX >> 1 };
+    let mut random = Random(0x0123_4567_89ab_cdef);
+    for _ in 0..500 {
+        let mut body = seed();
+        mutate(&mut body, &mut random);
+        let mut seen = Seen::new(600_000_000_000, 1_000);
+        let mut call = |body: &[u8]| {
+            let bodies = [(body, [9; 16])];
+            decode(&plan, &mut Memory::default(), &mut seen, &bodies, clock).unwrap().verdicts.remove(0)
+        };
+        let (first, second) = (call(&body), call(&body));
+        assert_eq!(second.error, first.error);
+        assert_eq!(second.spans, 0);
+        assert_eq!(second.message, first.message);
+        let count = |rejected: &[(&str, u64)]| rejected.iter().map(|(_, count)| count).sum::<u64>();
+        assert_eq!(count(&second.rejected), count(&first.rejected) + first.spans);
+        if first.error.is_some() {
+            assert_eq!(call(&seed()).spans, 1, "the seed's two spans have the same ids");
+        }
+    }
 }

@@ -6,51 +6,67 @@ import asyncio
 import gc
 import logging
 import os
+import random
 import signal
 import sys
+import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import uvicorn
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from clew_processor.control.directory import content_key, held
+from clew_processor.control.directory import content_key, held, scratch
 from clew_processor.control.health import Health, Stage
 from clew_processor.control.metrics import Metrics
-from clew_processor.decode.decoder import Decoder, TimeWindow
+from clew_processor.decode.decoder import Decoder, TimeWindow, inspector
 from clew_processor.enrich.enricher import Enricher
 from clew_processor.enrich.pricing import PriceBook
 from clew_processor.errors import StartError
+from clew_processor.loader import Loader
 from clew_processor.normalise.normaliser import Normaliser
-from clew_processor.pipeline import Pipeline
+from clew_processor.pipeline import Pipeline, StageSet
 from clew_processor.query.app import query_app
 from clew_processor.query.passthrough import passthrough_app
 from clew_processor.receiver.grpc import GrpcReceiver
 from clew_processor.receiver.http import http_app
 from clew_processor.receiver.listen import address_of, listening
+from clew_processor.rules import Rules
 from clew_processor.sample.sampler import Sampler
+from clew_processor.spool.batcher import Batcher, BatchLimits
+from clew_processor.spool.consumer import Consumer, Pace
+from clew_processor.spool.files import DiskFiles
 from clew_processor.spool.intake import Intake, IntakeLimits
+from clew_processor.spool.opening import opened
+from clew_processor.spool.record import Kind, Record
+from clew_processor.spool.reserve import Reserve
+from clew_processor.spool.worker import Worker
 from clew_processor.write.schema import Retention, apply_schema
-from clew_processor.write.store import open_store, parse_dsn
+from clew_processor.write.store import Store, parse_dsn
+from clew_processor.write.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from clickhouse_connect.driver.client import Client
     from starlette.applications import Starlette
 
     from clew_processor.config import Settings
     from clew_processor.control.directory import Hold
-    from clew_processor.write.store import Store
 
 log = logging.getLogger(__name__)
 
 DIALECT = "otel_genai"
 SECONDS_PER_DAY = 86_400
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-INSERT_DEADLINE_S = 6.0
-"""A stock Python exporter waits 10 s in all; a refusal has to reach it before."""
+ANSWER_TIMEOUT_S = 30.0
+"""A store that is silent for longer has not taken an insert, as far as can be known."""
+TICK_S = 10.0
+"""Between ticks while nothing arrives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +86,12 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-def run(settings: Settings, announce: Callable[[Addresses, Settings], None]) -> bool:
-    """Serves until SIGTERM or SIGINT, then drains.
+def run(settings: Settings, announce: Callable[[Addresses, Settings], None]) -> None:
+    """Serves until SIGTERM or SIGINT, then drains; what the store does not take in time stays in the spool.
 
     Args:
         settings: all of them.
         announce: called once it takes requests.
-
-    Returns:
-        Whether all it had taken was stored; if not, its senders know.
 
     Raises:
         StartError: an address, the directory or the store cannot be had.
@@ -89,10 +102,11 @@ def run(settings: Settings, announce: Callable[[Addresses, Settings], None]) -> 
     # Compressing inserts on a pool of threads cost 0.7 us a span more than doing it in the pipeline thread.
     pa.set_cpu_count(1)
     with held(settings.data) as hold:
-        return asyncio.run(_serve(settings, hold, announce))
+        tempfile.tempdir = str(scratch(hold.path))  # the embedded engine is handed its inserts in files
+        asyncio.run(_serve(settings, hold, announce))
 
 
-async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, Settings], None]) -> bool:
+async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, Settings], None]) -> None:
     # What is quickly found wrong comes first: nothing is made for a processor that does not start.
     parse_dsn(settings.dsn)
     key = content_key(hold.path, settings.content_key)
@@ -111,20 +125,9 @@ async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, 
     )
     hold.tell(f"clew up, OTLP/gRPC at {addresses.grpc}")
 
-    store = open_store(settings.dsn, answer_timeout_s=INSERT_DEADLINE_S)
-    applied = apply_schema(store.client, store.database, Retention(**settings.retention.model_dump()))
-    if applied:
-        log.info("schema: applied %d files to database %s", len(applied), store.database)
-    pipeline = _pipeline(settings, key, store, metrics)
-    intake = Intake(
-        pipeline.process,
-        IntakeLimits(
-            max_batch_spans=settings.batch.max_spans,
-            max_batch_wait_s=settings.batch.max_wait_ms / 1000,
-            max_waiting_bytes=settings.limits.waiting_bytes,
-        ),
-    )
-    metrics.watch_waiting(lambda: intake.waiting_bytes)
+    spool = _Spool(settings, hold, key, metrics)
+    store = _store(settings, is_first_start=spool.log.end == 0)
+    intake, worker = spool.intake, spool.worker
     receive_app = http_app(
         intake,
         tenant=settings.tenant,
@@ -137,7 +140,7 @@ async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, stop, number)
 
-    intake.start()
+    health.trouble = spool.start(store)
     await grpc_receiver.start(intake)
     http, query = _HttpServer(_uvicorn_config(receive_app)), _HttpServer(_uvicorn_config(_query(settings, store)))
     servers = [
@@ -156,34 +159,171 @@ async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, 
     await stop.wait()
     health.enter(Stage.DRAINING)
     await grpc_receiver.show(Stage.DRAINING)
-    drained = await intake.drain(settings.shutdown_s)
+    await intake.close()
+    drained = await asyncio.to_thread(worker.drain, settings.shutdown_s)
     if not drained:
-        log.error("not everything was stored within %g s; its senders were told to try again", settings.shutdown_s)
+        log.warning(
+            "%d spans are left in the spool after %g s; they are stored after the next start",
+            metrics.ledger.in_flight,
+            settings.shutdown_s,
+        )
     await grpc_receiver.stop(grace_s=1)
     http.should_exit = query.should_exit = True
     await asyncio.wait(servers, timeout=5)
-    if drained:  # otherwise the pipeline's thread is still in the middle of an insert
-        store.close()
-    return drained
+    if not worker.ended:  # an insert is under way, and the embedded engine crashes when it is taken down beneath one
+        _leave(0)
+    spool.close()
+    store.close()
 
 
-def _pipeline(settings: Settings, key: bytes, store: Store, metrics: Metrics) -> Pipeline:
-    return Pipeline(
-        decoder=Decoder(
-            dialect=DIALECT,
-            content_key=key,
-            # Written again before half of its retention has passed, so that a content in use never expires.
-            content_refresh_s=settings.retention.content_days * SECONDS_PER_DAY // 2,
-            max_span_bytes=settings.limits.span_bytes,
-            window=TimeWindow(settings.limits.past_days, settings.limits.future_days),
-        ),
-        normaliser=Normaliser(DIALECT),
-        enricher=Enricher(PriceBook(), settle_s=settings.usage.settle_s),
-        sampler=Sampler(settings.sampling.probability),
-        store=store,
-        metrics=metrics,
-        insert_deadline_s=INSERT_DEADLINE_S,
+class _Spool:
+    """From the door to the store: what is acknowledged, and the two threads that see it through."""
+
+    def __init__(self, settings: Settings, hold: Hold, key: bytes, metrics: Metrics) -> None:
+        try:
+            self.files = Reserve(DiskFiles(hold.path / "spool"))
+            self.log, self.progress, self.checkpoints = opened(
+                self.files,
+                segment_bytes=settings.spool.segment_bytes,
+                sync=settings.spool.durability == "fsync",
+            )
+        except OSError as error:
+            raise StartError(f"data: the spool in {hold.path} cannot be opened: {error}") from error
+        prices = PriceBook()
+        rules = _rules(settings, prices)
+        self.worker = Worker()
+        batcher = Batcher(
+            BatchLimits(
+                max_spans=settings.batch.max_spans,
+                max_wait_s=settings.batch.max_wait_ms / 1000,
+                tick_s=TICK_S,
+                settle_s=settings.usage.settle_s,
+            )
+        )
+        if self.log.end:
+            batcher.reopened(time.monotonic())  # an earlier process may have left a batch open
+        self.intake = Intake(
+            self.log,
+            batcher,
+            IntakeLimits(max_waiting_bytes=settings.limits.waiting_bytes, max_spool_bytes=settings.spool.max_bytes),
+            opening=[Record(Kind.RULES, time.time_ns(), body=rules.to_bytes())],
+            inspect=inspector(max_span_bytes=rules.span_bytes, window=TimeWindow(rules.past_days, rules.future_days)),
+            written=self._written,
+            timed=lambda: metrics.stage("spool"),
+        )
+        self._metrics = metrics
+        self._pipeline = Pipeline(_stages(key, prices), rules, metrics)
+        self._pace = Pace(every_s=settings.spool.checkpoint_s)
+        metrics.ledger.start(spooled=self.log.spans, settled=self.progress.mark.spans)
+
+    def start(self, store: Store) -> Callable[[], str]:
+        """Takes requests, and stores what is spooled.
+
+        Returns:
+            What says what is wrong with the store.
+        """
+        writer = Writer(
+            store,
+            self.files,
+            clock=time.monotonic,
+            pause=self.worker.pause,
+            random=random.random,
+            watch=self._metrics,
+        )
+        loader = Loader(writer, self._metrics)
+        consumer = Consumer(
+            self.log,
+            self.files,
+            self.progress,
+            self.checkpoints,
+            stages=self._pipeline,
+            sink=loader,
+            clock=time.monotonic,
+            pause=self.worker.pause,
+            pace=self._pace,
+        )
+        self._metrics.watch("clew_waiting_bytes", "Bytes of requests to be written.", lambda: self.intake.waiting_bytes)
+        self._metrics.watch("clew_spool_bytes", "Bytes of the spool on disk.", lambda: self.log.size)
+        self._metrics.watch(
+            "clew_spool_damaged_bytes", "Bytes of the spool found damaged since start.", lambda: self.log.damage.size
+        )
+        self._metrics.watch(
+            "clew_store_lag_seconds", "How long the oldest request has waited for the store.", lambda: loader.lag_s
+        )
+        self._metrics.watch(
+            "clew_store_trouble", "1 while the store does not take inserts.", lambda: bool(writer.trouble)
+        )
+        self.intake.start()
+        self.worker.start(consumer, first=lambda: _connect(store))
+        return lambda: writer.trouble
+
+    def close(self) -> None:
+        """Lets the files go."""
+        self.log.close()
+        self.progress.close()
+
+    def _written(self, _records: object) -> None:
+        self._metrics.ledger.receive(self.log.spans)
+        self.worker.wake()
+
+
+def _store(settings: Settings, *, is_first_start: bool) -> Store:
+    """Opened and up to date; but a server that was there before may come later: requests wait in the spool.
+
+    Raises:
+        StartError: it cannot be had, or refuses.
+    """
+
+    def prepare(client: Client, database: str) -> None:
+        if applied := apply_schema(client, database, Retention(**settings.retention.model_dump())):
+            log.info("schema: applied %d files to database %s", len(applied), database)
+
+    store = Store.later(settings.dsn, answer_timeout_s=ANSWER_TIMEOUT_S, prepare=prepare)
+    if store.path is not None or is_first_start:
+        _ = store.client
+    return store
+
+
+def _connect(store: Store) -> None:
+    """On the thread that will insert: a server that does not answer holds up nobody else."""
+    try:
+        _ = store.client
+    except Exception as error:  # whatever it is, the first insert will meet it again
+        log.warning("%s; requests are kept in the spool until it is there", error)
+
+
+def _rules(settings: Settings, prices: PriceBook) -> Rules:
+    return Rules(
+        version=version("clew-processor"),
+        prices=prices.version,
+        probability=settings.sampling.probability,
+        settle_s=settings.usage.settle_s,
+        span_bytes=settings.limits.span_bytes,
+        past_days=settings.limits.past_days,
+        future_days=settings.limits.future_days,
+        # Written again before half of its retention has passed, so that a content in use never expires.
+        content_refresh_s=settings.retention.content_days * SECONDS_PER_DAY // 2,
+        resend_horizon_s=settings.spool.resend_horizon_s,
     )
+
+
+def _stages(key: bytes, prices: PriceBook) -> Callable[[Rules], StageSet]:
+    def made(rules: Rules) -> StageSet:
+        return StageSet(
+            decoder=Decoder(
+                dialect=DIALECT,
+                content_key=key,
+                content_refresh_s=rules.content_refresh_s,
+                max_span_bytes=rules.span_bytes,
+                window=TimeWindow(rules.past_days, rules.future_days),
+                resend_horizon_s=rules.resend_horizon_s,
+            ),
+            normaliser=Normaliser(DIALECT),
+            enricher=Enricher(prices, settle_s=rules.settle_s),
+            sampler=Sampler(rules.probability),
+        )
+
+    return made
 
 
 def _query(settings: Settings, store: Store) -> Starlette:
@@ -209,8 +349,14 @@ def _uvicorn_config(app: Any) -> uvicorn.Config:
 
 
 def _on_signal(stop: asyncio.Event, number: int) -> None:
-    if stop.is_set():  # the second signal: nothing unacknowledged was promised, nothing acknowledged is open
+    if stop.is_set():  # the second signal: what was acknowledged is in the spool
         sys.stderr.write("clew: leaving at once\n")
-        sys.stderr.flush()
-        os._exit(128 + number)  # as a shell shows a program that the signal ended
+        _leave(128 + number)  # as a shell shows a program that the signal ended
     stop.set()
+
+
+def _leave(code: int) -> None:
+    """Ends the process without taking anything down."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -13,6 +13,7 @@ import typer
 
 from clew_processor.config import load
 from clew_processor.errors import ClewError
+from clew_processor.memory import keep_freed
 
 if TYPE_CHECKING:
     from clew_processor.app import Addresses
@@ -44,14 +45,13 @@ def up(
         # The engine takes half a second to load, so wrong settings are told before; its time zone is the process's.
         os.environ["TZ"] = "UTC"
         time.tzset()
+        keep_freed()
         from clew_processor.app import run
 
-        everything_stored = run(settings, _announce)
+        run(settings, _announce)
     except ClewError as error:
         sys.stderr.write(f"clew: {' '.join(str(error).split())}\n")
         raise typer.Exit(2) from error
-    if not everything_stored:
-        raise typer.Exit(1)
 
 
 def _announce(addresses: Addresses, settings: Settings) -> None:

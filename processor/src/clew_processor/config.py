@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -53,7 +53,7 @@ class Limits(_Section):
     span_bytes: int = Field(16 * 1024 * 1024, ge=1024)
     """Largest single span."""
     waiting_bytes: int = Field(512 * 1024 * 1024, ge=1024)
-    """Requests waiting for the store at most; beyond it senders are told to try again."""
+    """Requests waiting in memory to be written to the spool; beyond it senders are told to try again."""
     past_days: int = Field(365, ge=1, le=36_500)
     """Older spans are rejected."""
     future_days: int = Field(1, ge=1, le=3650)
@@ -64,11 +64,26 @@ class Retention(_Section):
     """Days each kind of row is kept."""
 
     spans_days: int = Field(30, ge=1, le=MAX_DAYS)
-    """otel_traces and span_corrections."""
+    """otel_traces, span_corrections and dead_letter."""
     content_days: int = Field(30, ge=1, le=MAX_DAYS)
     """span_content, counted from when a content was last seen."""
     runs_days: int = Field(400, ge=1, le=MAX_DAYS)
     """runs, loops, gates, usage_1m and ledger_1m."""
+
+
+class SpoolSettings(_Section):
+    """The log on disk in which requests wait for the store."""
+
+    durability: Literal["fsync", "os"] = "fsync"
+    """When a request is acknowledged: once the device has it, or once the operating system has it."""
+    max_bytes: int = Field(8 * 1024**3, ge=1024 * 1024)
+    """On disk at most; beyond it senders are told to try again."""
+    segment_bytes: int = Field(64 * 1024 * 1024, ge=64 * 1024)
+    """Size of its files: room is given back a file at a time."""
+    checkpoint_s: float = Field(10, gt=0)
+    """What runs remember is saved this often: what a crash makes the processor do again."""
+    resend_horizon_s: int = Field(600, ge=0)
+    """A span that arrives a second time within this much arrival time is not stored again."""
 
 
 class UsageSettings(_Section):
@@ -90,7 +105,7 @@ class Settings(BaseSettings):
     query: str = "127.0.0.1:8123"
     """HOST:PORT of the ClickHouse HTTP interface, read-only."""
     data: Path = Path(".clew/data")
-    """Data directory: the embedded store, the content key, the lock."""
+    """Data directory: the spool, the embedded store, the content key, the lock."""
     store: str = ""
     """DSN of the store; empty is the embedded engine in the data directory."""
     tenant: str = Field("default", min_length=1, max_length=128)
@@ -102,6 +117,7 @@ class Settings(BaseSettings):
     sampling: Sampling = Sampling()
     batch: BatchLimits = BatchLimits()
     limits: Limits = Limits()
+    spool: SpoolSettings = SpoolSettings()
     retention: Retention = Retention()
     usage: UsageSettings = UsageSettings()
     queries: QuerySettings = QuerySettings()

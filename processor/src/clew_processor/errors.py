@@ -4,6 +4,7 @@ ClewError
 ├── ConfigError        a setting is wrong; the processor does not start
 ├── StartError         an address or directory cannot be had; the processor does not start
 ├── StoreError         the store did not take an insert; the sender should try again
+├── Stopped            the processor is leaving: what was begun will be done again after its next start
 └── Refused            a request is not taken (see `RefusalKind` for what the sender should do)
 """
 
@@ -26,6 +27,10 @@ class StartError(ClewError):
 
 class StoreError(ClewError):
     """The store did not take an insert, after retries. Nothing of it may be acknowledged."""
+
+
+class Stopped(ClewError):  # noqa: N818 - it is an order, not a fault
+    """The processor is leaving: work that would wait is let go, and done again after the next start."""
 
 
 class RefusalKind(Enum):

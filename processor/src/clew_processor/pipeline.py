@@ -1,19 +1,21 @@
-"""The stages in order, for one batch after the other."""
+"""The stages in order, for one batch after the other: the same state and batch give the same rows, in any process."""
 
 from __future__ import annotations
 
-import time
-import uuid
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from clew_processor.enrich.runs import run_rows
-from clew_processor.errors import RefusalKind, Refused
-from clew_processor.spool.request import Receipt
-from clew_processor.write.rows import content_rows, correction_rows, ledger_rows, span_rows
+from clew_processor.rules import Rules
+from clew_processor.spool.record import Kind
+from clew_processor.spool.request import Request
+from clew_processor.state import packed, unpacked
+from clew_processor.write.ledger import LedgerCounts
+from clew_processor.write.rows import content_rows, span_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import pyarrow as pa
 
@@ -22,98 +24,183 @@ if TYPE_CHECKING:
     from clew_processor.enrich.enricher import Enricher
     from clew_processor.normalise.normaliser import Normaliser
     from clew_processor.sample.sampler import Sampler
-    from clew_processor.spool.intake import Outcome
-    from clew_processor.spool.request import Request
-    from clew_processor.write.store import Store
+    from clew_processor.spool.batches import Batch
+    from clew_processor.spool.record import Placed
+
+log = logging.getLogger(__name__)
+
+UNDECODABLE, DAMAGED, FAILED = "undecodable", "damaged", "failed"
+"""Reasons in ledger_1m: refused at the door; its record on disk was damaged; the stages could not process it."""
+STATE_FORMAT = 1
+"""Raised when what stages remember changes its form: an older checkpoint is then not read."""
+
+
+@dataclass(slots=True)
+class StageSet:
+    """The stages, and what they remember."""
+
+    decoder: Decoder
+    normaliser: Normaliser
+    enricher: Enricher
+    sampler: Sampler
+
+
+@dataclass(slots=True)
+class Processed:
+    """What a batch becomes.
+
+    Attributes:
+        tables: rows by table, in the order in which they are written; the ledger's come last and from elsewhere.
+        ledger: what became of its spans.
+        failed: requests that the stages could not process.
+        retries: orders to try dead letters again.
+    """
+
+    tables: dict[str, pa.Table | None] = field(default_factory=dict)
+    ledger: LedgerCounts = field(default_factory=LedgerCounts)
+    failed: list[Placed] = field(default_factory=list)
+    retries: list[Placed] = field(default_factory=list)
 
 
 class Pipeline:
-    """decode, normalise, enrich, sample, write. One thread at a time."""
+    """decode, normalise, enrich, sample, and the rows to write. One thread at a time."""
 
-    def __init__(
-        self,
-        *,
-        decoder: Decoder,
-        normaliser: Normaliser,
-        enricher: Enricher,
-        sampler: Sampler,
-        store: Store,
-        metrics: Metrics,
-        insert_deadline_s: float,
-    ) -> None:
-        self._decoder = decoder
-        self._normaliser = normaliser
-        self._enricher = enricher
-        self._sampler = sampler
-        self._store = store
+    def __init__(self, stages: Callable[[Rules], StageSet], rules: Rules, metrics: Metrics) -> None:
+        """Remembers nothing yet.
+
+        Args:
+            stages: makes new ones.
+            rules: in force unless the spool says otherwise.
+            metrics: counts the time each takes.
+        """
+        self._new_stages = stages
+        self._default = self._rules = rules
+        self._stages = stages(rules)
         self._metrics = metrics
-        self._insert_deadline_s = insert_deadline_s
         self._version = 0
 
-    def process(self, requests: Sequence[Request]) -> list[Outcome]:
-        """Stores a batch of requests and says what became of each, in order.
+    def process(self, batch: Batch, excluded: Collection[int]) -> Processed:
+        """See `spool.consumer.Stages`."""
+        processed = Processed()
+        requests: list[Request] = []
+        if batch.lost_spans > 0:
+            processed.ledger.rejected("", DAMAGED, batch.lost_spans)
+        for placed in batch.records:
+            record = placed.record
+            if record.kind is Kind.UNDECODABLE:
+                processed.ledger.rejected(record.tenant, UNDECODABLE, record.spans)
+            elif record.kind is Kind.RETRY:
+                processed.retries.append(placed)
+            elif record.kind is Kind.RULES:
+                self._adopt(record.body)
+            elif placed.start in excluded:
+                processed.ledger.dead(record.tenant, FAILED, record.spans)
+                processed.failed.append(placed)
+            else:
+                requests.append(Request(record.body, record.tenant, record.arrival_ns))
+        if requests:
+            self._rows(requests, batch.arrival_ns, processed)
+        return processed
 
-        Raises:
-            StoreError: the store did not take it; nothing of it may be acknowledged.
-        """
-        with self._stage("decode"):
-            batch = self._decoder.decode(requests)
+    def tick(self, arrival_ns: int) -> None:
+        """See `spool.consumer.Stages`."""
+        self._stages.enricher.tick(arrival_ns)
+
+    def culprits(self, batch: Batch) -> list[int]:
+        """See `spool.consumer.Stages`."""
+        found = []
+        for placed in batch.records:
+            record = placed.record
+            if record.kind is not Kind.TRACES:
+                continue
+            alone = Pipeline(self._new_stages, self._rules, self._metrics)
+            try:
+                request = Request(record.body, record.tenant, record.arrival_ns)
+                alone._rows([request], batch.arrival_ns, Processed())
+            except Exception:
+                found.append(placed.start)
+        return found
+
+    def state(self) -> bytes:
+        """See `spool.consumer.Stages`."""
+        return packed((STATE_FORMAT, self._version, self._rules, self._remembered()))
+
+    def restore(self, state: bytes | None) -> None:
+        """See `spool.consumer.Stages`."""
+        self._forget()
+        if state is None:
+            return
+        found = unpacked(state)
+        if not isinstance(found, tuple) or found[0] != STATE_FORMAT:
+            raise ValueError("it was written by another version")
         try:
-            tables = self._tables(batch)
-            with self._stage("write"):
-                self._write(tables)
-        except Exception:
-            self._decoder.forget()
-            raise
-        self._metrics.count_ledger(tables["ledger_1m"])
-        return [
-            _outcome(verdict.error, sum(n for _, n in verdict.rejected), verdict.message) for verdict in batch.verdicts
-        ]
+            _, self._version, self._rules, remembered = found
+            self._stages = self._new_stages(self._rules)
+            self._remember(remembered)
+        except Exception as error:
+            self._forget()
+            raise ValueError(f"it is not what this version remembers: {error!r}") from error
 
-    def _tables(self, batch: DecodedBatch) -> dict[str, pa.Table | None]:
-        """The rows of every table, in the order they are written."""
+    def _remembered(self) -> tuple[object, ...]:
+        stages = self._stages
+        return stages.decoder.state(), stages.enricher.state(), stages.sampler.state()
+
+    def _remember(self, remembered: tuple[Any, ...]) -> None:
+        decoder, enricher, sampler = remembered
+        self._stages.decoder.restore(decoder)
+        self._stages.enricher.restore(enricher)
+        self._stages.sampler.restore(sampler)
+
+    def _forget(self) -> None:
+        self._version, self._rules = 0, self._default
+        self._stages = self._new_stages(self._rules)
+
+    def _adopt(self, body: bytes | memoryview) -> None:
+        try:
+            rules = Rules.from_bytes(body)
+        except ValueError as error:
+            log.warning("%s: %s stays in force", error, self._rules)
+            return
+        if rules != self._rules:
+            log.info("in force: %s", rules)
+            remembered = self._remembered()
+            self._rules, self._stages = rules, self._new_stages(rules)
+            self._remember(remembered)
+
+    def _rows(self, requests: Sequence[Request], arrival_ns: int, processed: Processed) -> None:
+        stages = self._stages
+        with self._metrics.stage("decode"):
+            batch = stages.decoder.decode(requests, arrival_ns)
+        _count_verdicts(batch, processed.ledger)
+        self._metrics.count_resends(late=sum(verdict.late for verdict in batch.verdicts), forgotten=batch.forgotten)
         if not batch.spans.num_rows:
-            return {"ledger_1m": ledger_rows(batch, None, None)}
-        self._version = max(self._version + 1, batch.arrival_ns)
-        with self._stage("normalise"):
-            spans = self._normaliser.normalise(batch)
-        with self._stage("enrich"):
-            enriched = self._enricher.enrich(spans, version=self._version)
-        with self._stage("sample"):
-            sample = self._sampler.sample(spans, enriched.loops)
-        with self._stage("enrich"):
+            return
+        version = self._version = max(self._version + 1, arrival_ns)
+        with self._metrics.stage("normalise"):
+            spans = stages.normaliser.normalise(batch)
+        with self._metrics.stage("enrich"):
+            enriched = stages.enricher.enrich(spans, version=version)
+        self._metrics.count_late_duplicates(enriched.usage.late_duplicates)
+        with self._metrics.stage("sample"):
+            sample = stages.sampler.sample(spans, enriched.loops)
+        with self._metrics.stage("enrich"):
             runs = run_rows(spans, enriched.usage, enriched.loops, sample.kept)
-        with self._stage("write"):
-            return {
+        processed.ledger.taken(spans, sample)
+        with self._metrics.stage("write"):
+            processed.tables |= {
                 "span_contents": content_rows(batch),
-                "otel_traces": span_rows(spans, enriched.usage, sample),
                 "gates": enriched.gate_rows,
                 "loop_versions": enriched.loop_rows,
-                "span_corrections": correction_rows(enriched.usage.superseded, self._version),
+                "span_corrections": enriched.correction_rows,
                 "usage_1m": enriched.usage_rows,
                 "run_deltas": runs,
-                "ledger_1m": ledger_rows(batch, spans, sample),
+                "otel_traces": span_rows(spans, enriched.usage, sample),
             }
 
-    def _write(self, tables: dict[str, pa.Table | None]) -> None:
-        batch_id = uuid.uuid4().hex
-        give_up_at = time.monotonic() + self._insert_deadline_s
-        for name, rows in tables.items():
-            if rows is not None and rows.num_rows:
-                left_s = give_up_at - time.monotonic()
-                self._store.insert(name, rows, token=f"{batch_id}:{name}", deadline_s=left_s)
 
-    @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        """Counts the thread's CPU seconds and the time it took."""
-        cpu, wall = time.thread_time(), time.perf_counter()
-        try:
-            yield
-        finally:
-            self._metrics.count_stage(name, cpu_s=time.thread_time() - cpu, wall_s=time.perf_counter() - wall)
-
-
-def _outcome(error: str | None, rejected: int, message: str) -> Outcome:
-    if error is not None:
-        return Refused(RefusalKind.MALFORMED, error)
-    return Receipt(rejected, message)
+def _count_verdicts(batch: DecodedBatch, ledger: LedgerCounts) -> None:
+    for tenant, verdict in zip(batch.tenants, batch.verdicts, strict=True):
+        if verdict.error is not None:  # the door thought otherwise; it cannot be, but must not be lost
+            ledger.rejected(tenant, UNDECODABLE, 1)
+        for reason, rejected in verdict.rejected:
+            ledger.rejected(tenant, reason, rejected)

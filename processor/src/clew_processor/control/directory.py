@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -105,3 +106,18 @@ def _make_key(path: Path) -> None:
 
 def _stretched(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES, person=b"clew-content-key").digest()
+
+
+def scratch(data: Path) -> Path:
+    """An empty folder for files that are of no use after the process: a crash leaves them, the next start deletes them.
+
+    Raises:
+        StartError: it cannot be emptied or made.
+    """
+    path = data / "tmp"
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"data: cannot make {path}: {error.strerror}") from error
+    return path

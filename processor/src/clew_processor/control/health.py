@@ -18,10 +18,15 @@ class Stage(Enum):
 
 
 class Health:
-    """The current stage; listeners hear of changes."""
+    """The current stage; listeners hear of changes.
+
+    Attributes:
+        trouble: says what keeps what is taken from being stored; empty while nothing does.
+    """
 
     def __init__(self) -> None:
         self.stage = Stage.STARTING
+        self.trouble: Callable[[], str] = str
         self._listeners: list[Callable[[Stage], None]] = []
 
     def listen(self, listener: Callable[[Stage], None]) -> None:

@@ -11,11 +11,15 @@ import pyarrow as pa
 from clew_processor.decode.plan import extraction_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from clew_processor.spool.request import Request
 
 NS_PER_DAY = 86_400 * 10**9
+DOOR_SLACK_NS = 3600 * 10**9
+
+SeenState = tuple[bytes, int]
+"""Spans that came between two checkpoints, in the kernel's form, and the newest generation they belong to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +27,12 @@ class DecodedBatch:
     """What the kernel made of some requests.
 
     Attributes:
-        arrival_ns: arrival time of the batch's last request, Unix ns; the clock of every later stage.
+        arrival_ns: when the batch was closed, Unix ns; the clock of every later stage.
         tenants: tenant of each request, in order.
         spans: one row per accepted span (columns: `clew_kernel.pyi`).
         contents: one row per distinct content not written lately.
         verdicts: one per request, in order.
+        forgotten: spans that a resend of would not be known any more, for lack of room.
     """
 
     arrival_ns: int
@@ -35,6 +40,7 @@ class DecodedBatch:
     spans: pa.RecordBatch
     contents: pa.RecordBatch
     verdicts: list[clew_kernel.Verdict]
+    forgotten: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,14 @@ class TimeWindow:
     past_days: int
     future_days: int
 
+    def around(self, arrival_ns: int, *, slack_ns: int = 0) -> tuple[int, int]:
+        """Earliest and latest time that is believed, Unix ns."""
+        earliest = arrival_ns - self.past_days * NS_PER_DAY - slack_ns
+        return max(0, earliest), arrival_ns + self.future_days * NS_PER_DAY + slack_ns
+
 
 class Decoder:
-    """Turns requests into batches. Remembers which contents were emitted; not thread-safe."""
+    """Turns requests into batches. Remembers which contents were emitted and which spans came; not thread-safe."""
 
     def __init__(
         self,
@@ -61,21 +72,29 @@ class Decoder:
         content_refresh_s: int,
         max_span_bytes: int,
         window: TimeWindow,
+        resend_horizon_s: int,
     ) -> None:
         plan = extraction_plan(dialect, content_refresh_s=content_refresh_s, max_span_bytes=max_span_bytes)
-        self._kernel = clew_kernel.Decoder(plan)
+        self._kernel = clew_kernel.Decoder(plan, resend_horizon_ns=resend_horizon_s * 10**9)
         self._content_key = content_key
         self._window = window
+        self._seen: list[SeenState] = []
 
-    def decode(self, requests: Sequence[Request]) -> DecodedBatch:
-        """All requests as one batch, spans in order of arrival. Never raises for what the requests hold."""
-        arrival_ns = max(request.arrival_ns for request in requests)
+    def decode(self, requests: Sequence[Request], arrival_ns: int) -> DecodedBatch:
+        """All requests as one batch, spans in order of arrival. Never raises for what the requests hold.
+
+        Args:
+            requests: at least one.
+            arrival_ns: the batch's clock, Unix ns.
+        """
+        # The door has judged by the request's own arrival, a moment earlier: what it let in is not to be refused here.
+        earliest, latest = self._window.around(arrival_ns, slack_ns=DOOR_SLACK_NS)
         decoded = self._kernel.decode(
             [request.body for request in requests],
             [tenant_key(self._content_key, request.tenant) for request in requests],
             now_ns=arrival_ns,
-            min_time_ns=max(0, arrival_ns - self._window.past_days * NS_PER_DAY),
-            max_time_ns=arrival_ns + self._window.future_days * NS_PER_DAY,
+            min_time_ns=earliest,
+            max_time_ns=latest,
         )
         return DecodedBatch(
             arrival_ns=arrival_ns,
@@ -83,11 +102,36 @@ class Decoder:
             spans=pa.record_batch(decoded.spans),
             contents=pa.record_batch(decoded.contents),
             verdicts=decoded.verdicts,
+            forgotten=decoded.forgotten,
         )
 
-    def forget(self) -> None:
-        """Contents of a batch that was not stored have to be emitted again."""
-        self._kernel.forget()
+    def state(self) -> list[SeenState]:
+        """Which spans came. Contents are not in it: one that is emitted again replaces itself in the store."""
+        newest = self._kernel.export_seen()
+        self._seen = [chunk for chunk in self._seen if chunk[1] >= newest.oldest]
+        self._seen.append((newest.data, newest.generation))
+        return self._seen
+
+    def restore(self, state: list[SeenState]) -> None:
+        """Remembers that.
+
+        Raises:
+            ValueError: it is not what `state` gave.
+        """
+        self._kernel.import_seen([data for data, _ in state])
+        self._seen = list(state)
+
+
+def inspector(*, max_span_bytes: int, window: TimeWindow) -> Callable[[Request], clew_kernel.Verdict]:
+    """Looks at a request at the door: its verdict is the one decoding will give, but for spans that came before."""
+
+    def inspect(request: Request) -> clew_kernel.Verdict:
+        earliest, latest = window.around(request.arrival_ns)
+        return clew_kernel.inspect(
+            request.body, max_span_bytes=max_span_bytes, min_time_ns=earliest, max_time_ns=latest
+        )
+
+    return inspect
 
 
 def tenant_key(content_key: bytes, tenant: str) -> bytes:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from clew_processor.enrich.corrections import correction_rows
 from clew_processor.enrich.gates import gate_rows
 from clew_processor.enrich.loops import LoopChanges, LoopFinder, loop_rows
+from clew_processor.enrich.memory import ArrivalClock
 from clew_processor.enrich.rollups import usage_rows
 from clew_processor.enrich.usage import Usage, UsageAccountant
 
@@ -24,7 +26,8 @@ class Enriched:
     Attributes:
         usage: scope and cost per span.
         loops: what changed in the loops of its runs.
-        usage_rows, gate_rows, loop_rows: rows of those tables, exact whatever is sampled; None where there are none.
+        usage_rows, gate_rows, loop_rows, correction_rows: rows of those tables, exact whatever is sampled; None where
+            there are none.
     """
 
     usage: Usage
@@ -32,6 +35,7 @@ class Enriched:
     usage_rows: pa.Table | None
     gate_rows: pa.Table | None
     loop_rows: pa.Table | None
+    correction_rows: pa.Table | None
 
 
 class Enricher:
@@ -40,6 +44,7 @@ class Enricher:
     def __init__(self, prices: PriceBook, *, settle_s: float) -> None:
         self._usage = UsageAccountant(prices, settle_s=settle_s)
         self._loops = LoopFinder()
+        self._clock = ArrivalClock()
 
     def enrich(self, spans: Spans, *, version: int) -> Enriched:
         """The verdicts for a batch.
@@ -48,14 +53,43 @@ class Enricher:
             spans: the batch.
             version: greater than that of any earlier batch; orders later verdicts.
         """
-        usage = self._usage.account(spans)
-        loops = self._loops.find(spans, usage)
+        now = self._clock.advance(spans.arrival_ns)
+        usage = self._usage.account(spans, now)
+        loops = self._loops.find(spans, usage, now)
         totals = [usage_rows(usage.contributions)] if usage.contributions.rows else []
-        totals += [usage_rows(gone.contribution, sign=-1) for gone in usage.superseded]
+        if usage.superseded:
+            totals.append(usage_rows(usage.superseded.contributions, sign=-1))
+        if usage.reinstated:
+            totals.append(usage_rows(usage.reinstated.contributions))
         return Enriched(
             usage=usage,
             loops=loops,
             usage_rows=pa.concat_tables(totals).combine_chunks() if totals else None,
             gate_rows=gate_rows(spans),
             loop_rows=loop_rows(loops, version),
+            correction_rows=correction_rows(usage, version),
         )
+
+    def tick(self, arrival_ns: int) -> None:
+        """Time passes without spans.
+
+        Args:
+            arrival_ns: what time it is, Unix ns, as batches tell it.
+        """
+        now = self._clock.advance(arrival_ns)
+        self._usage.forget(now)
+        self._loops.forget(now)
+
+    def state(self) -> object:
+        """What is remembered between batches, to be pickled before the next one."""
+        return {"clock": self._clock.state(), "usage": self._usage.state(), "loops": self._loops.state()}
+
+    def restore(self, state: Any) -> None:
+        """Remembers that instead of what it does.
+
+        Args:
+            state: from `state`, in this process or another one.
+        """
+        self._clock.restore(state["clock"])
+        self._usage.restore(state["usage"])
+        self._loops.restore(state["loops"])

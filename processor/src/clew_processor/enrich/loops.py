@@ -8,7 +8,8 @@ instead.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,19 +18,22 @@ from clew_processor.arrow import decimals, timestamps
 from clew_processor.enrich.history import (
     ModelCall,
     RunHistory,
-    RunKey,
-    ToolSlice,
+    copies_that_asked,
     model_calls,
+    packed,
     requested_calls,
     tool_calls,
 )
+from clew_processor.enrich.memory import Recent
 from clew_processor.enrich.streaks import Streak, streaks
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from clew_processor.enrich.history import ToolCalls
+    from clew_processor.enrich.calls import Changed
+    from clew_processor.enrich.history import AnyCalls, ModelCalls, Slice, ToolCalls
+    from clew_processor.enrich.remembered import RunKey
     from clew_processor.enrich.usage import Usage
     from clew_processor.normalise.spans import Spans
 
@@ -39,6 +43,12 @@ MAX_CALLS_PER_RUN = 20_000
 """A suspicious run with more tool and model calls than this is looked at no further: its loops stay as they are."""
 MAX_FINGERPRINTS = 1_000_000
 """Calls in one generation of the memory of what was called before."""
+IDLE_S = 86_400
+"""A run not heard of for so long is forgotten."""
+SLACK_ROWS = 100_000
+"""Rows kept of which no run holds a part, beside as many as runs do hold."""
+MAX_BATCHES, ROWS_PER_BATCH = 512, 500
+"""Batches kept, and how large further ones are on average at least. Many small ones are slow to write down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +77,18 @@ class LoopChanges:
     Attributes:
         found: (run, loop, deleted) for each loop that is new, has grown, or turned out to be none.
         runs: per run, what to add to its totals.
-        looping: runs with a loop now.
+        looping: keys (`Spans.run_keys`) of the runs with a loop now.
     """
 
     found: list[tuple[RunKey, Loop, bool]] = field(default_factory=list)
     runs: dict[RunKey, RunChange] = field(default_factory=dict)
-    looping: set[RunKey] = field(default_factory=set)
+    looping: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Run:
+    number: int  # its key in any batch
+    touched: int  # when it was last heard of
     history: RunHistory = field(default_factory=RunHistory)
     repeats: bool = False  # it may have made the same call twice
     fails: bool = False  # a call of it failed
@@ -89,71 +101,183 @@ class LoopFinder:
     """Remembers the calls of running runs; bounded by `MAX_EVENTS`."""
 
     def __init__(self) -> None:
-        self._runs: dict[RunKey, _Run] = {}
+        self._runs: dict[RunKey, _Run] = {}  # longest untouched first
         self._events = 0
-        self._before = _Generations(MAX_FINGERPRINTS)
+        self._batches = 0  # that runs hold parts of
+        self._rows = 0  # of these batches
+        self._before = Recent(size=MAX_FINGERPRINTS, keep_s=IDLE_S)
 
-    def find(self, spans: Spans, usage: Usage) -> LoopChanges:
-        """Takes note of a batch's calls and says which loops they make or unmake."""
+    def find(self, spans: Spans, usage: Usage, now: int) -> LoopChanges:
+        """Takes note of a batch's calls and says which loops they make or unmake.
+
+        Args:
+            spans: the batch.
+            usage: its verdicts.
+            now: by the `ArrivalClock`.
+        """
+        self.forget(now)
         touched: dict[RunKey, _Run] = {}
         models, slices = model_calls(spans, usage)
-        for run, start, end in slices:
-            state = self._touch(run, touched)
-            if not state.closed:
-                state.history.models.append((models, start, end))
-                self._events += end - start
-        for calls, slices, requested in (
-            (*tool_calls(spans), False),
-            (*requested_calls(spans, usage), True),
-        ):
-            first = [start for _, start, _ in slices]
-            again = np.logical_or.reduceat(self._again(calls), first).tolist() if slices else []
-            failed = np.logical_or.reduceat(calls.failed, first).tolist() if slices else []
-            for (run, start, end), repeats, fails in zip(slices, again, failed, strict=True):
-                state = self._touch(run, touched)
-                if state.closed:
-                    continue
-                (state.history.requested if requested else state.history.tools).append(ToolSlice(calls, start, end))
-                self._events += end - start
-                state.repeats = state.repeats or repeats
-                state.fails = state.fails or fails
-        for gone in usage.superseded:
-            one = gone.contribution
-            run = (one.tenant.tolist()[0], one.trace.tolist()[0])
-            if run in self._runs:
-                self._touch(run, touched).history.supersede(gone)
+        self._take(models, slices, "models", touched, now)
+        by_kind = [(tool_calls(spans), "tools")]
+        if spans.requested_calls.any():
+            by_kind.append((requested_calls(spans, usage), "requested"))
+        for (calls, fingerprints, slices), kind in by_kind:
+            states = self._take(calls, slices, kind, touched, now)
+            if slices:
+                first = [start for _, _, start, _ in slices]
+                again = np.logical_or.reduceat(self._again(fingerprints), first)
+                failed = np.logical_or.reduceat(calls.failed, first)
+                for i in np.flatnonzero(again).tolist():
+                    states[i].repeats = True
+                for i in np.flatnonzero(failed).tolist():
+                    states[i].fails = True
+        for run, span_id in copies_that_asked(spans, usage):
+            if not touched[run].closed:
+                touched[run].history.uncounted.add(span_id)
+        if usage.superseded:
+            self._correct(usage.superseded, -1, touched, now)
+        if usage.reinstated:
+            self._correct(usage.reinstated, 1, touched, now)
         changes = LoopChanges()
         for run, state in touched.items():
             if (state.repeats or state.fails) and not state.closed:
                 self._judge(run, state, changes)
-                self._close_if_long(state)
+                if state.history.events > MAX_CALLS_PER_RUN:
+                    self._let_go(state)
+                    state.closed = True
             if state.loops:
-                changes.looping.add(run)
+                changes.looping.append(state.number)
         while self._events > MAX_EVENTS and len(self._runs) > 1:
-            self._events -= self._runs.pop(next(iter(self._runs))).history.events
+            self._drop_oldest()
+        if self._rows > 2 * self._events + SLACK_ROWS or self._batches > MAX_BATCHES + self._rows // ROWS_PER_BATCH:
+            self._pack()
         return changes
 
-    def _touch(self, run: RunKey, touched: dict[RunKey, _Run]) -> _Run:
+    def forget(self, now: int) -> None:
+        """Forgets runs not heard of for `IDLE_S` by now (`ArrivalClock`)."""
+        while self._runs and next(iter(self._runs.values())).touched < now - IDLE_S * 10**9:
+            self._drop_oldest()
+        self._before.forget(now)
+
+    def state(self) -> object:
+        """What it remembers."""
+        runs = [
+            (
+                run, state.number, state.touched, state.repeats, state.fails, state.closed, state.retries,
+                state.loops or None, state.history.corrected or None, state.history.uncounted or None,
+                state.history.tools, state.history.requested, state.history.models,
+            )
+            for run, state in self._runs.items()
+        ]  # fmt: skip
+        return {"runs": runs, "before": self._before.state()}
+
+    def restore(self, state: Any) -> None:
+        """Remembers that instead."""
+        self._runs = {}
+        self._events = 0
+        self._before.restore(state["before"])
+        batches: dict[int, ToolCalls | ModelCalls] = {}
+        for run, number, touched, repeats, fails, closed, retries, loops, corrected, uncounted, *parts in state["runs"]:
+            history = RunHistory(*parts)
+            history.corrected, history.uncounted = corrected or {}, uncounted or set()
+            for batch, start, end in history.parts():
+                history.events += end - start
+                batches[id(batch)] = batch
+            self._events += history.events
+            self._runs[run] = _Run(number, touched, history, repeats, fails, closed, loops or {}, retries)
+        self._batches = len(batches)
+        self._rows = sum(map(len, batches.values()))
+
+    def _touch(self, run: RunKey, number: int, touched: dict[RunKey, _Run], now: int) -> _Run:
         if run not in touched:
-            state = self._runs.pop(run) if run in self._runs else _Run()
-            touched[run] = self._runs[run] = state  # last in order: longest untouched first
+            state = self._runs.pop(run, None) or _Run(number, now)
+            state.touched = now
+            touched[run] = self._runs[run] = state
         return touched[run]
 
-    def _close_if_long(self, state: _Run) -> None:
-        if (events := state.history.events) > MAX_CALLS_PER_RUN:
-            self._events -= events
-            state.history, state.closed = RunHistory(), True
+    def _take(
+        self, batch: AnyCalls, slices: list[Slice], kind: str, touched: dict[RunKey, _Run], now: int
+    ) -> list[_Run]:
+        """Adds each slice of a batch to its run's history. Returns the run of each."""
+        states = []
+        for run, number, start, end in slices:
+            state = touched.get(run) or self._touch(run, number, touched, now)
+            states.append(state)
+            if not state.closed:
+                getattr(state.history, kind).append((batch, start, end))
+                state.history.events += end - start
+                batch.live += end - start
+        self._events += batch.live
+        self._account(batch)
+        return states
 
-    def _again(self, calls: ToolCalls) -> NDArray[np.bool_]:
+    def _account(self, batch: ToolCalls | ModelCalls) -> None:
+        if batch.live:
+            self._batches += 1
+            self._rows += len(batch)
+
+    def _let_go(self, state: _Run) -> None:
+        for batch, start, end in state.history.parts():
+            batch.live -= end - start
+            if not batch.live:
+                self._batches -= 1
+                self._rows -= len(batch)
+        self._events -= state.history.events
+        state.history = RunHistory()
+
+    def _drop_oldest(self) -> None:
+        self._let_go(self._runs.pop(next(iter(self._runs))))
+
+    def _pack(self) -> None:
+        """Copies what runs hold out of the batches it came in: one long run must not keep everybody's calls."""
+        histories = [state.history for state in self._runs.values()]
+        self._batches = self._rows = 0
+        for parts_of in (attrgetter("tools"), attrgetter("requested"), attrgetter("models")):
+            holders = [parts_of(history) for history in histories]
+            parts = [part for held in holders for part in held]
+            if not parts:
+                continue
+            batch, at = packed(parts), 0
+            self._account(batch)
+            for held in holders:
+                count = sum(end - start for _, start, end in held)
+                if count:
+                    held[:] = [(batch, at, at + count)]
+                    at += count
+        for history in histories:
+            history.moved()
+
+    def _correct(self, changed: Changed, sign: int, touched: dict[RunKey, _Run], now: int) -> None:
+        """Earlier calls count no more, or count now."""
+        each = changed.contributions
+        runs = zip(each.tenant.tolist(), each.trace.tolist(), strict=True)
+        starts = (each.end_ns - each.duration_ns).tolist()
+        tokens = (sign * (each.input_tokens + each.output_tokens)).tolist()
+        costs = (sign * each.cost_nano).tolist()
+        for run, span_id, call in zip(runs, changed.span_ids, map(ModelCall, starts, tokens, costs), strict=True):
+            state = self._runs.get(run)
+            if state is None or state.closed:
+                continue
+            self._touch(run, state.number, touched, now)
+            if state.history.corrected.pop(span_id, None) is None:  # else it is back to what it was
+                state.history.corrected[span_id] = call
+            if sign < 0:
+                state.history.uncounted.add(span_id)
+            else:
+                state.history.uncounted.discard(span_id)
+                state.repeats = True  # nobody looked whether what it asks for repeats anything
+
+    def _again(self, fingerprints: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """The calls that may repeat an earlier one of their run."""
-        told = calls.fingerprint[calls.fingerprint != 0]
-        distinct, counts = np.unique(told, return_counts=True)
-        known = self._before.known(distinct.tolist())
+        distinct, counts = np.unique(fingerprints[fingerprints != 0], return_counts=True)
+        values = distinct.tolist()
+        known = self._before.known(values)
         known.update(distinct[counts > 1].tolist())
-        self._before.add(distinct.tolist())
+        self._before.add(values)
         if not known:
-            return np.zeros(len(calls.fingerprint), np.bool_)
-        return np.isin(calls.fingerprint, np.fromiter(known, np.uint64, len(known)))
+            return np.zeros(len(fingerprints), np.bool_)
+        return np.isin(fingerprints, np.fromiter(known, np.uint64, len(known)))
 
     def _judge(self, run: RunKey, state: _Run, changes: LoopChanges) -> None:
         change = RunChange()
@@ -171,32 +295,15 @@ class LoopFinder:
                 change.loops += before is None
                 change.tokens += loop.wasted_tokens - (before.wasted_tokens if before else 0)
                 change.cost_nano += loop.wasted_nano - (before.wasted_nano if before else 0)
-        for span_id in state.loops.keys() - loops.keys():
-            gone = state.loops[span_id]
-            changes.found.append((run, gone, True))
-            change.loops -= 1
-            change.tokens -= gone.wasted_tokens
-            change.cost_nano -= gone.wasted_nano
+        for span_id, gone in state.loops.items():
+            if span_id not in loops:
+                changes.found.append((run, gone, True))
+                change.loops -= 1
+                change.tokens -= gone.wasted_tokens
+                change.cost_nano -= gone.wasted_nano
         state.loops = loops
         if change != RunChange():
             changes.runs[run] = change
-
-
-class _Generations:
-    """A set that forgets its oldest half once it is full."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._young: set[int] = set()
-        self._old: set[int] = set()
-
-    def known(self, values: list[int]) -> set[int]:
-        return self._young.intersection(values) | self._old.intersection(values)
-
-    def add(self, values: list[int]) -> None:
-        self._young.update(values)
-        if len(self._young) > self._size:
-            self._old, self._young = self._young, set()
 
 
 def _priced(streak: Streak, models: list[ModelCall]) -> Loop:

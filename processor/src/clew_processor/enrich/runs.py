@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from clew_processor.arrow import decimals, milliseconds, structs, timestamps
 from clew_processor.enrich.gates import is_denied, is_gate
+from clew_processor.enrich.remembered import TOKENS
 from clew_processor.grouping import Groups, run_codes
-from clew_processor.normalise.spans import INFERENCE_OPS
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from clew_processor.enrich.calls import Superseded
-    from clew_processor.enrich.contributions import Contributions
-    from clew_processor.enrich.history import RunKey
-    from clew_processor.enrich.loops import LoopChanges
+    from clew_processor.enrich.calls import Changed
+    from clew_processor.enrich.loops import LoopChanges, RunChange
+    from clew_processor.enrich.remembered import RunKey
     from clew_processor.enrich.usage import Usage
     from clew_processor.normalise.spans import Spans
 
@@ -40,6 +40,16 @@ _SUMS = (
 _MONEY = ("cost_usd", "loop_cost_usd")
 
 
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What to add to some runs' totals."""
+
+    tenants: list[str]
+    traces: list[str]
+    ints: dict[str, NDArray[np.int64]]
+    money: Mapping[str, NDArray[np.int64] | NDArray[np.object_]]
+
+
 def run_rows(spans: Spans, usage: Usage, loops: LoopChanges, kept: NDArray[np.bool_]) -> pa.Table:
     """Rows of run_deltas for a batch: one per run with a GenAI or clew span, and what later verdicts take away.
 
@@ -50,22 +60,23 @@ def run_rows(spans: Spans, usage: Usage, loops: LoopChanges, kept: NDArray[np.bo
         kept: spans that sampling keeps.
     """
     tables = [_own_rows(spans, usage, kept)]
-    sums = [_loop_change(key, spans, change) for key, change in loops.runs.items()]
-    sums += [_superseded(gone) for gone in usage.superseded]
-    if sums:
-        tables.append(_correction_rows(spans.arrival_ns, sums))
+    if loops.runs:
+        tables.append(_sum_rows(spans.arrival_ns, _loop_changes(loops.runs)))
+    if usage.superseded:
+        tables.append(_sum_rows(spans.arrival_ns, _calls_changed(usage.superseded, -1)))
+    if usage.reinstated:
+        tables.append(_sum_rows(spans.arrival_ns, _calls_changed(usage.reinstated, 1)))
     return pa.concat_tables(tables).combine_chunks()  # one dictionary a column, or no insert
 
 
 def _own_rows(spans: Spans, usage: Usage, kept: NDArray[np.bool_]) -> pa.Table:
     rows = np.flatnonzero(spans.known)
-    codes = run_codes(spans.tenant, spans.trace)[rows]
-    groups = Groups(codes)
+    groups = Groups(spans.run[rows])
     first = rows[groups.first]
     start, end = spans.start_ns[rows], spans.end_ns[rows]
     live = ~usage.duplicate[rows]
-    inference = spans.op.isin(INFERENCE_OPS)[rows] & live
-    errors = spans.status.isin(("error",))[rows] & live
+    inference = spans.inference[rows] & live
+    errors = spans.error[rows] & live
     own = usage.own[rows]
     gate = is_gate(spans)[rows]
 
@@ -180,67 +191,54 @@ def _any_word(words: Words, rows: NDArray[np.integer], groups: Groups) -> pa.Arr
     return words.take(rows[groups.argmin(-words.ranks[rows])]).to_arrow()
 
 
-def _loop_change(key: RunKey, spans: Spans, change: Any) -> tuple[RunKey, int, dict[str, int]]:
-    return (
-        key,
-        spans.arrival_ns,
-        {
-            "loops": change.loops,
-            "loop_tokens": change.tokens,
-            "loop_cost_usd": change.cost_nano,
-            "retries": change.retries,
+def _loop_changes(changes: Mapping[RunKey, RunChange]) -> _Sums:
+    def column(name: str) -> list[int]:
+        return [getattr(change, name) for change in changes.values()]
+
+    return _Sums(
+        tenants=[tenant for tenant, _ in changes],
+        traces=[trace for _, trace in changes],
+        ints={
+            "loops": np.array(column("loops"), np.int64),
+            "loop_tokens": np.array(column("tokens"), np.int64),
+            "retries": np.array(column("retries"), np.int64),
         },
+        money={"loop_cost_usd": np.array(column("cost_nano"), object)},
     )
 
 
-def _superseded(gone: Superseded) -> tuple[RunKey, int, dict[str, int]]:
-    one = gone.contribution
-    key = (one.tenant.tolist()[0], one.trace.tolist()[0])
-    return (
-        key,
-        int(one.end_ns[0]),
-        {
-            "spans": -1,
-            "model_calls": -1,
-            "calls_without_usage": -int(not one.error[0] and not _tokens(one)),
-            "requested_tool_calls": -gone.requested,
-            "errors": -int(one.error[0]),
-            "input_tokens": -int(one.input_tokens[0]),
-            "output_tokens": -int(one.output_tokens[0]),
-            "cache_read_tokens": -int(one.cache_read_tokens[0]),
-            "cache_write_tokens": -int(one.cache_write_tokens[0]),
-            "reasoning_tokens": -int(one.reasoning_tokens[0]),
-            "unpriced_calls": -int(one.unpriced[0]),
-            "cost_usd": -int(one.cost_nano[0]),
-        },
+def _calls_changed(changed: Changed, sign: int) -> _Sums:
+    each = changed.contributions
+    groups = Groups(run_codes(each.tenant, each.trace))
+    tokens = {name: getattr(each, name) for name in TOKENS}
+    silent = ~each.error & (sum(tokens.values()) == 0)
+    ints = {
+        "spans": np.ones(each.rows, np.int64),
+        "model_calls": np.ones(each.rows, np.int64),
+        "calls_without_usage": silent,
+        "requested_tool_calls": changed.requested,
+        "errors": each.error,
+        "unpriced_calls": each.unpriced,
+        **tokens,
+    }
+    return _Sums(
+        tenants=each.tenant.take(groups.first).tolist(),
+        traces=each.trace.take(groups.first).tolist(),
+        ints={name: sign * groups.sum(values) for name, values in ints.items()},
+        money={"cost_usd": sign * groups.sum_money(each.cost_nano)},
     )
 
 
-def _tokens(one: Contributions) -> int:
-    return int(
-        one.input_tokens[0]
-        + one.output_tokens[0]
-        + one.cache_read_tokens[0]
-        + one.cache_write_tokens[0]
-        + one.reasoning_tokens[0]
-    )
-
-
-def _correction_rows(arrival_ns: int, sums: Sequence[tuple[RunKey, int, dict[str, int]]]) -> pa.Table:
+def _sum_rows(arrival_ns: int, sums: _Sums) -> pa.Table:
     """Rows that only change totals: everything else is at its neutral value."""
-    count = len(sums)
-    changed = {name for _, _, values in sums for name in values}
-
-    def column(name: str) -> NDArray[np.int64]:
-        return np.array([values.get(name, 0) for _, _, values in sums], np.int64)
-
+    count = len(sums.tenants)
     never = np.full(count, NEVER)
     none = pa.array([""] * count)
     empty = Words.constant("", count).to_arrow()
     return _table(
         arrival_ns,
-        tenant=pa.array([key[0] for key, _, _ in sums], pa.utf8()).dictionary_encode(),
-        trace=pa.array([key[1] for key, _, _ in sums], pa.utf8()).dictionary_encode(),
+        tenant=pa.array(sums.tenants, pa.utf8()).dictionary_encode(),
+        trace=pa.array(sums.traces, pa.utf8()).dictionary_encode(),
         root=structs(
             ["not_root", "start_ns", "service_name", "status"],
             [np.full(count, 255, np.uint8), never, none, none],
@@ -252,13 +250,11 @@ def _correction_rows(arrival_ns: int, sums: Sequence[tuple[RunKey, int, dict[str
         ),
         conversation_id=empty,
         user_id=empty,
-        started=np.full(count, NEVER),
+        started=never,
         ended=np.zeros(count, np.int64),
         sampled=np.zeros(count, np.bool_),
-        ints={name: column(name) for name in _SUMS if name in changed},
-        money={
-            name: np.array([values.get(name, 0) for _, _, values in sums], object) for name in _MONEY if name in changed
-        },
+        ints=sums.ints,
+        money=sums.money,
     )
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clew_processor.enrich.calls import CallIndex, Superseded
+from clew_processor.enrich.calls import CallIndex, Worth
 from clew_processor.enrich.contributions import Contributions
-from clew_processor.normalise.spans import INFERENCE_OPS, USAGE_OPS
+from clew_processor.normalise.spans import USAGE_OPS
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clew_processor.enrich.calls import Changed
     from clew_processor.enrich.pricing import PriceBook
     from clew_processor.normalise.spans import Spans
 
@@ -37,7 +38,9 @@ class Usage:
         pricing_version: the price table, on computed costs.
         counted: rows of the batch that count, aligned with `contributions`.
         contributions: what they add.
-        superseded: earlier calls that no longer count.
+        superseded: earlier calls that no longer count; None where there are none.
+        reinstated: earlier copies that count after all; None where there are none.
+        late_duplicates: calls that count although a copy of them did, longer ago than copies are told.
     """
 
     scope: Words
@@ -48,7 +51,9 @@ class Usage:
     pricing_version: Words
     counted: NDArray[np.integer]
     contributions: Contributions
-    superseded: list[Superseded]
+    superseded: Changed | None
+    reinstated: Changed | None
+    late_duplicates: int
 
 
 class UsageAccountant:
@@ -58,44 +63,70 @@ class UsageAccountant:
         self._prices = prices
         self._calls = CallIndex(settle_s)
 
-    def account(self, spans: Spans) -> Usage:
-        """The verdicts for a batch."""
-        duplicate, superseded = self._calls.duplicates(spans)
-        may_own = spans.op.isin(USAGE_OPS) & ~duplicate
-        own = may_own & spans.has_usage
-        rollup = spans.has_usage & ~may_own & ~duplicate
+    def account(self, spans: Spans, now: int) -> Usage:
+        """The verdicts for a batch.
+
+        Args:
+            spans: the batch.
+            now: by the `ArrivalClock`.
+        """
+        copies = self._calls.judge(spans, now)
+        duplicate = copies.duplicate
+        # What each span is worth if it counts; a copy that does not may yet be reinstated.
+        may_own = spans.op.isin(USAGE_OPS)
+        used = may_own & spans.has_usage
         told = spans.reported_cost_usd
         reported = may_own & (told >= 0) & (told < MAX_REPORTED_USD)
-        scope = Words.choose(
-            ["", "own", "rollup", "duplicate"],
-            np.where(own | reported, 1, np.where(rollup, 2, np.where(duplicate, 3, 0))),
-        )
-
         model = spans.response_model.otherwise(spans.request_model)
-        cost_nano, computed = self._cost(spans, own, model)
+        cost_nano, computed = self._cost(spans, used, model)
         cost_nano[reported] = np.rint(told[reported] * 1e9).astype(np.int64)
+        computed &= ~reported
         failed = spans.status.isin(("error", "cancelled", "interrupted"))
-        unpriced = (own & ~computed & ~reported) | (may_own & ~spans.has_usage & ~failed & ~reported)
-        source = Words.choose(
-            ["", "computed", "unpriced"], np.where(unpriced, 2, np.where(own & computed & ~reported, 1, 0))
-        )
+        unpriced = (used & ~computed & ~reported) | (may_own & ~spans.has_usage & ~failed & ~reported)
+        source = Words.choose(["", "computed", "unpriced"], np.where(unpriced, 2, np.where(used & computed, 1, 0)))
         said = spans.reported_cost_source.map(lambda word: word if word in COST_SOURCES else "sdk")
         source = source.overlaid(said, reported)
+        self._calls.remember(
+            spans,
+            copies,
+            Worth(
+                contributions=_contributions(spans, copies.calls, used, model, cost_nano, unpriced),
+                scope=Words.choose(["", "own"], (used | reported)[copies.calls]),
+                cost_source=source.take(copies.calls),
+            ),
+        )
 
+        own = used & ~duplicate
+        rollup = spans.has_usage & ~may_own
         counted = np.flatnonzero(spans.known & ~duplicate)
-        contributions = _contributions(spans, counted, own, model, cost_nano, unpriced)
-        self._calls.remember(spans, contributions, counted)
         return Usage(
-            scope=scope,
+            scope=Words.choose(
+                ["", "own", "rollup", "duplicate"],
+                np.where(duplicate, 3, np.where(used | reported, 1, np.where(rollup, 2, 0))),
+            ),
             own=own,
             duplicate=duplicate,
-            cost_nano=cost_nano,
-            cost_source=source,
-            pricing_version=Words.choose(["", self._prices.version], own & computed & ~reported),
+            cost_nano=np.where(duplicate, 0, cost_nano),
+            cost_source=source.overlaid(Words.constant("", spans.rows), duplicate),
+            pricing_version=Words.choose(["", self._prices.version], own & computed),
             counted=counted,
-            contributions=contributions,
-            superseded=superseded,
+            contributions=_contributions(spans, counted, own, model, cost_nano, unpriced),
+            superseded=copies.superseded,
+            reinstated=copies.reinstated,
+            late_duplicates=copies.late,
         )
+
+    def forget(self, now: int) -> None:
+        """Forgets calls that copies are no longer told of by now (`ArrivalClock`)."""
+        self._calls.forget(now)
+
+    def state(self) -> object:
+        """What it remembers."""
+        return self._calls.state()
+
+    def restore(self, state: Any) -> None:
+        """Remembers that instead."""
+        self._calls.restore(state)
 
     def _cost(self, spans: Spans, own: NDArray[np.bool_], model: Words) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Computed cost per row and whether a price was found: by the model that answered, else the one asked for."""
@@ -145,8 +176,8 @@ def _contributions(
         op=spans.op.take(rows),
         end_ns=spans.end_ns[rows],
         duration_ns=spans.duration_ns[rows],
-        error=spans.status.isin(("error",))[rows],
-        inference=spans.op.isin(INFERENCE_OPS)[rows],
+        error=spans.error[rows],
+        inference=spans.inference[rows],
         input_tokens=owned(spans.input_tokens),
         output_tokens=owned(spans.output_tokens),
         cache_read_tokens=owned(spans.cache_read_tokens),

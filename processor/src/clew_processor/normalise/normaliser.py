@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 from clew_processor.arrow import id_keys
 from clew_processor.dialects import dialect_table
-from clew_processor.normalise.spans import Spans
+from clew_processor.grouping import run_codes
+from clew_processor.normalise.spans import INFERENCE_OPS, Spans
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
@@ -73,13 +75,17 @@ class Normaliser:
         output_tokens = np.maximum(tokens["output_tokens"], tokens["reasoning_tokens"])
 
         error_type = col.words("error_type")
+        tenant, trace = _tenant_of_rows(batch.tenants, col.numpy("request")), col.words("TraceId")
+        run, run_keys = _runs(tenant, trace)
         return Spans(
             arrival_ns=batch.arrival_ns,
             otlp=batch.spans,
             contents=batch.contents,
             request_tenants=batch.tenants,
-            tenant=_tenant_of_rows(batch.tenants, col.numpy("request")),
-            trace=col.words("TraceId"),
+            tenant=tenant,
+            trace=trace,
+            run=run,
+            run_keys=run_keys,
             span_id=col.arrow("SpanId"),
             parent_span_id=parent_span_id,
             span_key=id_keys(col.arrow("SpanId")),
@@ -92,6 +98,7 @@ class Normaliser:
             dialect=dialect,
             known=is_genai | is_clew,
             op=op,
+            inference=op.isin(INFERENCE_OPS),
             framework=col.words("ScopeName").map(lambda scope: self._frameworks.get(scope, "")),
             provider=provider.map(lambda name: self._providers.get(name, name)),
             request_model=col.words("request_model"),
@@ -130,7 +137,8 @@ class Normaliser:
             outcome_status=outcome,
             outcome_score=col.floats("outcome_score"),
             outcome_source=col.words("outcome_source"),
-            status=self._status(col.words("status"), error_type, col.words("StatusCode")),
+            status=(status := self._status(col.words("status"), error_type, col.words("StatusCode"))),
+            error=status.isin(("error",)),
             error_type=error_type,
             finish_reason=col.words("finish_reason").map(lambda reason: self._finish_reasons.get(reason, reason)),
             time_to_first_ms=_milliseconds(col.floats("time_to_first_s")),
@@ -195,6 +203,24 @@ def _tenant_of_rows(tenants: list[str], request: NDArray[np.integer]) -> Words:
     code = {name: i for i, name in enumerate(names)}
     by_request = np.fromiter((code[tenant] for tenant in tenants), np.int32, len(tenants))
     return Words(by_request[request], names)
+
+
+def _runs(tenant: Words, trace: Words) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """`Spans.run` and `Spans.run_keys`."""
+    trace_keys = _trace_keys(trace.words)
+    tenant_keys = np.array([xxhash.xxh3_64_intdigest(name.encode()) for name in tenant.words], np.uint64)
+    if len(tenant.words) == 1:
+        return trace.codes.astype(np.int64), trace_keys ^ tenant_keys[0]
+    _, first, run = np.unique(run_codes(tenant, trace), return_index=True, return_inverse=True)
+    return run, trace_keys[trace.codes[first]] ^ tenant_keys[tenant.codes[first]]
+
+
+def _trace_keys(ids: list[str]) -> NDArray[np.uint64]:
+    """A number for each trace id; two ids meet with a chance of 2^-64."""
+    quarters = np.frombuffer("".join(ids).encode(), np.uint64).reshape(-1, 4)
+    factors = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)
+    keys: NDArray[np.uint64] = np.bitwise_xor.reduce(quarters * np.array(factors, np.uint64), axis=1)
+    return keys ^ keys >> np.uint64(32)  # the low bits of the products know only the low bits of the ids
 
 
 def _inherit_agent(name: Words, version: Words, parent_row: NDArray[np.int32]) -> tuple[Words, Words]:

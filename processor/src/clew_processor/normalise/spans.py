@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 INFERENCE_OPS = frozenset({"chat", "text_completion", "generate_content"})
 """One model inference (dialects.md section 0)."""
+AGENT_OPS = frozenset({"invoke_agent", "invoke_workflow"})
+"""Work that calls models by itself."""
 USAGE_OPS = INFERENCE_OPS | {"embeddings"}
 """Only these own tokens; usage on any other op repeats its children's."""
 
@@ -24,7 +26,8 @@ class Spans:
     """A batch of spans, all columns of the same length and order.
 
     Times are Unix ns, tokens are inclusive totals, absent text is "", absent numbers 0 (nan for floats).
-    `trace` has exactly one word per distinct trace id, so its codes number the traces of the batch.
+    `trace` has exactly one word per distinct trace id, so its codes number the traces of the batch. A run is a tenant's
+    trace; runs are numbered from 0 in order of tenant, then of the trace's code.
     """
 
     arrival_ns: int
@@ -34,6 +37,8 @@ class Spans:
 
     tenant: Words
     trace: Words
+    run: NDArray[np.int64]  # number of the span's run in this batch
+    run_keys: NDArray[np.uint64]  # of each run: a number that tells it from others in any batch and process
     span_id: pa.StringArray
     parent_span_id: pa.StringArray
     span_key: NDArray[np.uint64]  # of span_id and parent_span_id: numbers to compare instead of text, 0 = none
@@ -47,6 +52,7 @@ class Spans:
     dialect: Words
     known: NDArray[np.bool_]  # a GenAI or clew span
     op: Words
+    inference: NDArray[np.bool_]  # op is one of INFERENCE_OPS
     framework: Words
     provider: Words
     request_model: Words
@@ -86,6 +92,7 @@ class Spans:
     outcome_score: NDArray[np.float64]
     outcome_source: Words
     status: Words
+    error: NDArray[np.bool_]  # status is error
     error_type: Words
     finish_reason: Words
     time_to_first_ms: NDArray[np.float32]

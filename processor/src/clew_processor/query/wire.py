@@ -7,8 +7,8 @@ import sys
 import zlib
 from typing import TYPE_CHECKING, Any, Protocol
 
-import lz4.block  # type: ignore[import-untyped]
-import lz4.frame  # type: ignore[import-untyped]
+import lz4.block
+import lz4.frame
 from clickhouse_cityhash.cityhash import CityHash128  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import zlib
 from typing import TYPE_CHECKING
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from clew_processor.spool.intake import Intake, Outcome
 
 PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
+MAX_RETRY_BYTES = 4 * 1024 * 1024
+MAX_ID = 64
+"""Characters of a dead letter's id."""
 CODES = {
     RefusalKind.MALFORMED: (400, grpc.StatusCode.INVALID_ARGUMENT),
     RefusalKind.TOO_LARGE: (413, grpc.StatusCode.RESOURCE_EXHAUSTED),
@@ -78,6 +83,24 @@ def http_app(intake: Intake, *, tenant: str, max_request_bytes: int, health: Hea
         metrics.count_request("http", "200")
         return Response(response(outcome), 200, media_type=PROTOBUF)
 
+    async def retry_dead_letters(request: Request) -> Response:
+        if request.headers.get("content-type", "").partition(";")[0] != JSON:  # so no web page can ask without asking
+            return PlainTextResponse(f"expected content type {JSON}\n", 415)
+        try:
+            ids = json.loads(await _body(request, MAX_RETRY_BYTES))["ids"]
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Refused as refused:
+            return PlainTextResponse(f"{refused}\n", CODES[refused.kind][0])
+        except (ValueError, TypeError, KeyError):
+            ids = None
+        if not (isinstance(ids, list) and ids and all(isinstance(one, str) and len(one) <= MAX_ID for one in ids)):
+            return PlainTextResponse('expected {"ids": ["...", ...]}, ids of dead letters\n', 400)
+        outcome = await intake.retry(json.dumps(ids).encode(), tenant)
+        if isinstance(outcome, Refused):
+            return PlainTextResponse(f"{outcome}\n", CODES[outcome.kind][0], {"Retry-After": str(RETRY_AFTER_S)})
+        return PlainTextResponse(f"{len(ids)} dead letters will be tried again\n", 202)
+
     def refuse(signal: str) -> Callable[[Request], Awaitable[Response]]:
         async def answer(_request: Request) -> Response:
             text = not_taken(signal)
@@ -89,7 +112,9 @@ def http_app(intake: Intake, *, tenant: str, max_request_bytes: int, health: Hea
         return PlainTextResponse(f"{health.stage.value}\n")
 
     async def readyz(_request: Request) -> Response:
-        return PlainTextResponse(f"{health.stage.value}\n", 200 if health.ready else 503)
+        trouble = health.trouble()
+        waiting = f"requests are taken and wait in the spool; the store: {trouble}\n" if trouble else ""
+        return PlainTextResponse(f"{health.stage.value}\n{waiting}", 200 if health.ready else 503)
 
     async def exposition(_request: Request) -> Response:
         return Response(metrics.exposition(), headers={"content-type": CONTENT_TYPE})
@@ -98,6 +123,7 @@ def http_app(intake: Intake, *, tenant: str, max_request_bytes: int, health: Hea
         routes=[
             Route("/v1/traces", traces, methods=["POST"]),
             *(Route(f"/v1/{signal}", refuse(signal), methods=["POST"]) for signal in OTHER_SIGNALS.values()),
+            Route("/v1/dead-letter/retry", retry_dead_letters, methods=["POST"]),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", exposition),

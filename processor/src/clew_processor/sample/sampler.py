@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clew_processor.enrich.gates import is_denied
+from clew_processor.enrich.memory import ArrivalClock, Recent
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 FULL = 2**56
 """Sampling thresholds and randomness are 56-bit numbers (tracestate-handling.md of the OpenTelemetry specification)."""
-MAX_REMEMBERED = 500_000
-"""Runs remembered as worth keeping; the ones longest untouched are forgotten first."""
+MAX_REMEMBERED = 250_000
+"""Runs remembered as worth keeping for a reason, in one of two generations."""
+REMEMBERED_S = 86_400
+"""They are remembered for so long at least, after they last gave a reason."""
 
 _THRESHOLD = re.compile(r"(?:^|[;=])th:([0-9a-f]{1,14})(?:;|$)")
 _RANDOMNESS = re.compile(r"(?:^|[;=])rv:([0-9a-f]{14})(?:;|$)")
@@ -54,7 +56,8 @@ class Sampler:
 
     def __init__(self, probability: float) -> None:
         self._threshold = min(FULL - 1, round((1 - probability) * FULL))
-        self._keep: dict[tuple[str, str], int] = {}
+        self._clock = ArrivalClock()
+        self._keep = {reason: Recent(size=MAX_REMEMBERED, keep_s=REMEMBERED_S) for reason in REASONS}
 
     def sample(self, spans: Spans, loops: LoopChanges) -> Sample:
         """The verdict for a batch: what is known of its runs by now."""
@@ -71,31 +74,38 @@ class Sampler:
             reason=Words.choose([*REASONS, "probability"], reason),
         )
 
+    def state(self) -> object:
+        """What it remembers, to be pickled before the next batch."""
+        return self._clock.state(), {reason: runs.state() for reason, runs in self._keep.items()}
+
+    def restore(self, state: Any) -> None:
+        """Remembers that instead."""
+        clock, kept = state
+        self._clock.restore(clock)
+        for reason, runs in self._keep.items():
+            runs.restore(kept[reason])
+
     def _reasons(self, spans: Spans, loops: LoopChanges) -> NDArray[np.int8]:
         """Per row an index of REASONS; their number where none holds."""
-        per_row = np.full(spans.rows, len(REASONS), np.int8)
-        news: dict[tuple[str, str], int] = dict.fromkeys(loops.looping, REASONS.index("loop"))
-        failed = spans.status.isin(("error",))
-        for mask, name in ((is_denied(spans), "gate_denied"), (failed, "error")):
-            rows = np.flatnonzero(mask)
-            for run in dict.fromkeys(
-                zip(spans.tenant.take(rows).tolist(), spans.trace.take(rows).tolist(), strict=True)
-            ):
-                news[run] = min(news.get(run, len(REASONS)), REASONS.index(name))
-        for run, why in news.items():
-            self._keep[run] = min(why, self._keep.pop(run, why))
-        while len(self._keep) > MAX_REMEMBERED:
-            del self._keep[next(iter(self._keep))]
-        if self._keep:
-            for tenant_code, tenant in enumerate(spans.tenant.words):
-                of_trace = np.fromiter(
-                    map(self._keep.get, zip(repeat(tenant), spans.trace.words, strict=False), repeat(len(REASONS))),
-                    np.int8,
-                    len(spans.trace.words),
-                )
-                mine = spans.tenant.codes == tenant_code
-                per_row[mine] = of_trace[spans.trace.codes[mine]]
-        return per_row
+        now = self._clock.advance(spans.arrival_ns)
+        news = {
+            "loop": loops.looping,
+            "gate_denied": _runs(spans, is_denied(spans)),
+            "error": _runs(spans, spans.error),
+        }
+        of_run = np.full(len(spans.run_keys), len(REASONS), np.int8)
+        for i, reason in reversed(list(enumerate(REASONS))):
+            self._keep[reason].forget(now)
+            self._keep[reason].add(news[reason])
+            of_run[self._keep[reason].among(spans.run_keys)] = i
+        return of_run[spans.run]
+
+
+def _runs(spans: Spans, mask: NDArray[np.bool_]) -> list[int]:
+    """Keys of the runs of these spans."""
+    rows = np.flatnonzero(mask)
+    keys: list[int] = spans.run_keys[np.unique(spans.run[rows])].tolist() if len(rows) else []
+    return keys
 
 
 def _randomness(spans: Spans, explicit: NDArray[np.int64]) -> NDArray[np.int64]:

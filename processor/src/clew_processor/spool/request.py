@@ -15,14 +15,14 @@ class Request:
         arrival_ns: Unix ns.
     """
 
-    body: bytes
+    body: bytes | memoryview
     tenant: str
     arrival_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Its spans are stored, but for those rejected for good.
+    """Its spans are on disk and will be stored, but for those rejected for good.
 
     Attributes:
         rejected: number of spans refused one by one.

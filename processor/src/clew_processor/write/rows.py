@@ -8,13 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from clew_processor.arrow import decimals, milliseconds
-from clew_processor.words import Words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from clew_processor.decode.decoder import DecodedBatch
-    from clew_processor.enrich.calls import Superseded
     from clew_processor.enrich.usage import Usage
     from clew_processor.normalise.spans import Spans
     from clew_processor.sample.sampler import Sample
@@ -103,65 +100,5 @@ def content_rows(batch: DecodedBatch) -> pa.Table | None:
             "content": contents.column("content"),
             "bytes": contents.column("bytes"),
             "seen_at": milliseconds(batch.arrival_ns, contents.num_rows),
-        }
-    )
-
-
-def correction_rows(superseded: Sequence[Superseded], version: int) -> pa.Table | None:
-    """Rows of span_corrections: calls of which a better copy came; None when there are none."""
-    if not superseded:
-        return None
-    count = len(superseded)
-    return pa.table(
-        {
-            "tenant_id": pa.array([gone.contribution.tenant.tolist()[0] for gone in superseded]),
-            "trace_id": pa.array([gone.contribution.trace.tolist()[0] for gone in superseded]),
-            "span_id": pa.array([gone.span_id for gone in superseded]),
-            "usage_scope": Words.constant("duplicate", count).to_arrow(),
-            "cost_usd": decimals(np.zeros(count, np.int64), 18),
-            "cost_source": Words.constant("", count).to_arrow(),
-            "reason": Words.constant("duplicate", count).to_arrow(),
-            "version": pa.array(np.full(count, version, np.uint64)),
-        }
-    )
-
-
-def ledger_rows(batch: DecodedBatch, spans: Spans | None, sample: Sample | None) -> pa.Table:
-    """Rows of ledger_1m: per tenant what was stored and sampled out, per reason what was rejected.
-
-    A request that could not be decoded counts as one record with reason `undecodable`.
-    """
-    counts: dict[tuple[str, str], list[int]] = {}
-
-    def add(tenant: str, reason: str, *, stored: int = 0, sampled_out: int = 0, rejected: int = 0) -> None:
-        total = counts.setdefault((tenant, reason), [0, 0, 0])
-        total[0] += stored
-        total[1] += sampled_out
-        total[2] += rejected
-
-    if spans is not None and sample is not None:
-        all_by_tenant = np.bincount(spans.tenant.codes, minlength=len(spans.tenant.words)).tolist()
-        kept_by_tenant = np.bincount(spans.tenant.codes[sample.kept], minlength=len(spans.tenant.words)).tolist()
-        for tenant, every, kept in zip(spans.tenant.words, all_by_tenant, kept_by_tenant, strict=True):
-            add(tenant, "", stored=kept, sampled_out=every - kept)
-    for tenant, verdict in zip(batch.tenants, batch.verdicts, strict=True):
-        if verdict.error is not None:
-            add(tenant, "undecodable", rejected=1)
-        for reason, rejected in verdict.rejected:
-            add(tenant, reason, rejected=rejected)
-
-    stored, sampled_out, rejected = np.array(list(counts.values()) or np.empty((0, 3)), np.int64).T
-    minute = batch.arrival_ns // (60 * 10**9) * 60
-    return pa.table(
-        {
-            "minute": pa.array(np.full(len(counts), minute, np.uint32)),
-            "tenant_id": pa.array([tenant for tenant, _ in counts], pa.utf8()),
-            "signal": pa.array(["traces"] * len(counts), pa.utf8()),
-            "reason": pa.array([reason for _, reason in counts], pa.utf8()),
-            "received": pa.array(stored + sampled_out + rejected),
-            "stored": pa.array(stored),
-            "sampled_out": pa.array(sampled_out),
-            "rejected": pa.array(rejected),
-            "dead_letter": pa.array(np.zeros(len(counts), np.int64)),
         }
     )

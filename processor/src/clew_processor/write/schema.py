@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from clew_processor.errors import StartError
-from clew_processor.write.store import reason
+from clew_processor.write.trouble import reason
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

@@ -2,97 +2,159 @@
 
 from __future__ import annotations
 
-import logging
-import random
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import clickhouse_connect
-import pyarrow as pa
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from clew_processor.errors import ConfigError, StartError, StoreError
+from clew_processor.errors import ConfigError, StartError
+from clew_processor.write import block
+from clew_processor.write.trouble import Kind, StoreFault, fault, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    import pyarrow as pa
     from clickhouse_connect.driver.client import Client
-
-log = logging.getLogger(__name__)
 
 DATABASE = "clew"
 SCHEMES = ("chdb", "clickhouse", "clickhouses")
 EXPECTED_DSN = "chdb:///absolute/dir, clickhouse://user:password@host:8123/db or clickhouses://... for TLS"
 CONNECT_TIMEOUT_S = 2
+INSERT_SETTINGS = {
+    "deduplicate_insert": "enable",
+    "insert_deduplicate": 1,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+}
+"""Tokens work, here and in views, whatever a server's profile says; each where the server knows it."""
+SERVER_SETTINGS = {"async_insert": 0, "wait_end_of_query": 1}
+"""Newer servers default to asynchronous inserts; this writer makes its own batches."""
 
 
 class Store:
-    """One connection for writing. Not thread-safe; the pipeline thread owns it after start."""
+    """One connection for writing. Not thread-safe; the pipeline thread owns it after start.
 
-    def __init__(self, client: Client, *, path: Path | None, database: str) -> None:
-        self.client = client
-        self.path = path  # of the embedded store; None for a server
-        self.database = database
-        self._insert_settings: dict[str, Any] = {
-            # A batch of old spans may touch more days than the engine's default of 100 partitions.
-            "max_partitions_per_insert_block": 0,
-        }
-        if path is None:
-            # Newer servers default to asynchronous inserts; this writer makes its own batches.
-            self._insert_settings |= {"async_insert": 0, "wait_end_of_query": 1}
+    Attributes:
+        path: of the embedded store; None for a server.
+        database: its name.
+    """
 
-    def insert(
-        self,
-        table: str,
-        rows: pa.Table,
-        *,
-        token: str,
-        deadline_s: float,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+    def __init__(
+        self, client: Client | None, *, path: Path | None, database: str, connect: Callable[[], Client] | None = None
     ) -> None:
-        """Inserts all rows, trying again while the store is in trouble; the same token stores them once.
+        self.path = path
+        self.database = database
+        self._client = client
+        self._connect = connect
+
+    @classmethod
+    def later(
+        cls, dsn: str, *, answer_timeout_s: float, prepare: Callable[[Client, str], object] = lambda *_: None
+    ) -> Store:
+        """A store that connects when it is first used: it need not be up.
+
+        Args:
+            dsn: the store's address.
+            answer_timeout_s: a server that is silent for longer has not answered.
+            prepare: called with the client and the name of its database before anything is inserted, until it returns
+                once; makes the tables.
+
+        Raises:
+            ConfigError: the DSN is wrong.
+        """
+        parts = parse_dsn(dsn)
+        embedded = parts.scheme == "chdb"
+        database = DATABASE if embedded else parts.path.strip("/") or DATABASE
+
+        def connect() -> Client:
+            client = _connected(parts, database, answer_timeout_s)
+            try:
+                prepare(client, database)
+            except BaseException:
+                client.close()
+                raise
+            return client
+
+        return cls(None, path=Path(unquote(parts.path)) if embedded else None, database=database, connect=connect)
+
+    @property
+    def client(self) -> Client:
+        """The connection.
+
+        Raises:
+            StartError: there is none yet, and none can be had now.
+        """
+        if self._client is None:
+            assert self._connect is not None
+            self._client = self._connect()
+        return self._client
+
+    def put(self, table: str, rows: pa.Table, *, token: str, skip_views: bool = False) -> None:
+        """Inserts all rows or none of them, once for each token; tries once.
+
+        The rows go as one block: the engine writes a block's part of a partition whole or not at all.
 
         Args:
             table: its name in the database.
-            rows: columns named and typed as the table's.
+            rows: columns named and typed as the table's, all in one partition.
             token: deduplication token, unique to these rows and this table.
-            deadline_s: how long to go on trying.
-            clock: seconds, monotonic.
-            sleep: waits seconds between tries.
+            skip_views: let materialized views on the table fail.
 
         Raises:
-            StoreError: it was not taken in time; the message carries the store's answer.
+            StoreFault: it was not confirmed.
         """
-        settings = self._insert_settings | {"insert_deduplication_token": token}
-        give_up_at = clock() + deadline_s
-        pause = 0.1
-        names, block = rows.schema.names, self._arrow_file(rows)
-        while True:
-            try:
-                self.client.raw_insert(f"{quoted(self.database)}.{table}", names, block, settings, "Arrow")
-                return
-            except (ClickHouseError, OSError) as error:
-                if clock() + pause >= give_up_at:
-                    raise StoreError(f"the store did not take {rows.num_rows} rows for {table}: {error}") from error
-                log.warning("the store did not take %d rows for %s, trying again: %s", rows.num_rows, table, error)
-                sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-                pause = min(pause * 2, 2.0)
+        settings: dict[str, Any] = {"insert_deduplication_token": token}
+        if skip_views:
+            settings["materialized_views_ignore_errors"] = 1
+        known = self._reached().server_settings
+        settings |= {name: value for name, value in INSERT_SETTINGS.items() if name in known}
+        if self.path is None:
+            settings |= SERVER_SETTINGS
+        try:
+            self._send(table, rows.combine_chunks(), settings)
+        except Exception as error:
+            raise fault(error) from error
 
-    def _arrow_file(self, rows: pa.Table) -> pa.Buffer:
-        """The rows as an Arrow file; compressed for the network, by this thread (a pool costs more than it gives)."""
-        options = pa.ipc.IpcWriteOptions(compression=None if self.path else "lz4", use_threads=False)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, rows.schema, options=options) as writer:
-            writer.write_table(rows)
-        return sink.getvalue()
+    def read(self, sql: str, parameters: dict[str, Any], *, as_bytes: Sequence[str] = ()) -> list[Sequence[Any]]:
+        """The rows of a SELECT; tries once.
+
+        Args:
+            sql: with `{name:Type}` where a parameter goes.
+            parameters: by name.
+            as_bytes: String columns that are not text.
+
+        Raises:
+            StoreFault: there was no answer.
+        """
+        client = self._reached()
+        try:
+            formats: dict[str, str | dict[str, str]] = dict.fromkeys(as_bytes, "bytes")
+            return list(client.query(sql, parameters=parameters, column_formats=formats).result_rows)
+        except Exception as error:
+            raise fault(error) from error
+
+    def _reached(self) -> Client:
+        """The connection.
+
+        Raises:
+            StoreFault: there is none yet, and none can be had now: whatever the reason, no row is at fault.
+        """
+        try:
+            return self.client
+        except Exception as error:
+            raise StoreFault(str(error), Kind.TROUBLE) from error
+
+    def _send(self, table: str, rows: pa.Table, settings: dict[str, Any]) -> None:
+        insert = (block.plain if self.path else block.compressed)(f"{quoted(self.database)}.{table}", rows)
+        self.client.raw_insert(**insert, settings=settings)
 
     def close(self) -> None:
         """Releases the connection (and the embedded engine's lock on its folder)."""
-        self.client.close()
+        if self._client is not None:
+            self._client.close()
 
 
 def parse_dsn(dsn: str) -> SplitResult:
@@ -119,22 +181,9 @@ def parse_dsn(dsn: str) -> SplitResult:
     return parts
 
 
-def open_store(dsn: str, *, answer_timeout_s: float) -> Store:
-    """Connects and makes sure the database exists.
-
-    Args:
-        dsn: the store's address.
-        answer_timeout_s: a server that is silent for longer has not taken an insert.
-
-    Raises:
-        ConfigError: the DSN is wrong.
-        StartError: the store cannot be reached, or refuses; the message names the address without the password.
-    """
-    parts = parse_dsn(dsn)
-    embedded = parts.scheme == "chdb"
-    database = DATABASE if embedded else parts.path.strip("/") or DATABASE
+def _connected(parts: SplitResult, database: str, answer_timeout_s: float) -> Client:
     arguments: dict[str, Any]
-    if embedded:
+    if parts.scheme == "chdb":
         arguments = {"dsn": f"chdb://{unquote(parts.path)}"}
     else:
         arguments = {
@@ -151,21 +200,10 @@ def open_store(dsn: str, *, answer_timeout_s: float) -> Store:
     try:
         with clickhouse_connect.get_client(**arguments) as client:
             client.command(f"CREATE DATABASE IF NOT EXISTS {quoted(database)}")
-        client = clickhouse_connect.get_client(**arguments, database=database)
+        return clickhouse_connect.get_client(**arguments, database=database)
     except (ClickHouseError, OSError, RuntimeError, ValueError) as error:
         where = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
         raise StartError(f"store: cannot open {where}: {reason(error)}") from error
-    return Store(client, path=Path(unquote(parts.path)) if embedded else None, database=database)
-
-
-def reason(error: BaseException) -> str:
-    """Why, in a line: what the network said, or the store, without its stack trace."""
-    innermost = error
-    while following := innermost.__cause__ or innermost.__context__:
-        innermost = following
-    if isinstance(innermost, OSError) and innermost.strerror:
-        return innermost.strerror
-    return str(error).partition(", Stack trace")[0].strip().partition("\n")[0]
 
 
 def quoted(identifier: str) -> str:

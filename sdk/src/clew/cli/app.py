@@ -20,6 +20,7 @@ COMMANDS = {
     "show": "clew.cli.show:show",
     "loops": "clew.cli.loops:loops",
     "query": "clew.cli.query:query",
+    "dead-letter": "clew.cli.dead_letter:app",
     "doctor": "clew.cli.doctor:doctor",
     "run": "clew.cli.run:run",
     "demo": "clew.cli.demo:demo",
@@ -72,6 +73,10 @@ def load(name: str) -> Any:
 
 
 def _command(name: str, function: Callable[..., Any], settings: dict[str, Any] | None = None) -> Any:
+    if isinstance(function, typer.Typer):
+        group = typer.main.get_command(function)
+        group.name = name
+        return group
     single = typer.Typer(add_completion=False)
     single.command(name, context_settings=settings)(function)
     return typer.main.get_command(single)

@@ -12,7 +12,7 @@ import typer
 from clew.cli import units
 from clew.cli.endpoint import Endpoint
 from clew.cli.errors import EndpointDown, QueryError
-from clew.cli.options import DEFAULT_ADDRESS, Json, Query
+from clew.cli.options import DEFAULT_ADDRESS, DEFAULT_HTTP, Http, Json, Query
 from clew.cli.text import escape, plural
 from clew.cli.version import versions
 
@@ -52,6 +52,7 @@ def doctor(
         typer.Option(envvar="OTEL_EXPORTER_OTLP_ENDPOINT", metavar="URL", help="Where telemetry is sent (OTLP/gRPC)."),
     ] = "http://127.0.0.1:4317",
     query: Query = DEFAULT_ADDRESS,
+    http: Http = DEFAULT_HTTP,
     as_json: Json = False,
 ) -> None:
     """Send a probe, read it back, and check the span balance, versions, instrumented libraries and prices."""
@@ -62,7 +63,7 @@ def doctor(
     store = Endpoint.at(query)
     checks: list[Check] = []
     screen = console()
-    for check in _checks(store, endpoint):
+    for check in _checks(store, endpoint, http):
         checks.append(check)
         if as_json:
             continue
@@ -79,11 +80,12 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _checks(store: Endpoint, otlp: str) -> Iterator[Check]:
+def _checks(store: Endpoint, otlp: str, http: str) -> Iterator[Check]:
     yield _parts()
     yield from _libraries()
     trace_id, sent = _sent(otlp)
     yield sent
+    yield from _spool(http)
     try:
         version = store.rows("SELECT version() AS version")[0]["version"]
     except (EndpointDown, QueryError) as error:
@@ -91,7 +93,7 @@ def _checks(store: Endpoint, otlp: str) -> Iterator[Check]:
         yield Check("query", "problem", escape(found), escape(advice))
         return
     yield Check("query", "ok", f"the query endpoint {store.url} answers: ClickHouse {escape(version)}")
-    checks = [_balance, _unpriced, _loops, _budgets]
+    checks = [_balance, _dead_letters, _unpriced, _loops, _budgets]
     if trace_id:
         checks.insert(0, lambda store: _came_back(store, trace_id))
     for check in checks:
@@ -169,6 +171,47 @@ def _came_back(store: Endpoint, trace_id: str) -> Iterator[Check]:
             f"the probe (trace {trace_id}) was acknowledged but cannot be read at {store.url}",
             "do --endpoint and --query belong to the same processor? If so, read its log",
         )
+
+
+def _spool(http: str) -> Iterator[Check]:
+    from clew.cli import vitals
+
+    try:
+        now = vitals.read(http)
+    except ConnectionError as error:
+        yield Check(
+            "spool",
+            "hint",
+            f"no numbers of the processor at {escape(http)}: {escape(str(error))}",
+            "name its HTTP address with --http HOST:PORT or CLEW_HTTP",
+        )
+        return
+    waits = f"{plural(now.in_flight, 'span')} in the spool ({now.spool_bytes / 1e6:,.1f} MB on disk)"
+    if now.trouble:
+        yield Check(
+            "spool",
+            "problem",
+            f"the store takes no inserts, for {units.duration(round(now.lag_s * 1e9))} now: {waits}",
+            "nothing acknowledged is lost: it is stored when the store is back. The processor's log says what is wrong",
+        )
+    else:
+        yield Check("spool", "ok", f"{waits}, the store takes inserts")
+    if now.received != now.settled + now.in_flight:
+        yield Check(
+            "in_flight",
+            "problem",
+            f"spans do not add up: {now.received:,} received, {now.settled:,} settled and {now.in_flight:,} in flight",
+            "this is a defect of the processor: please report it with what its /metrics shows",
+        )
+
+
+def _dead_letters(store: Endpoint) -> Iterator[Check]:
+    rows = store.rows(
+        "SELECT `where`, count() AS letters FROM dead_letter GROUP BY `where` ORDER BY letters DESC LIMIT 5"
+    )
+    if rows:
+        found = ", ".join(f"{row['letters']:,} of {escape(row['where'])}" for row in rows)
+        yield Check("dead_letters", "hint", f"dead letters: {found}", "clew dead-letter list")
 
 
 def _balance(store: Endpoint) -> Iterator[Check]:

@@ -1,0 +1,118 @@
+"""Time and forgetting, for whatever is remembered between batches.
+
+Everything is forgotten by the time batches arrived at, never by the wall: a replay forgets the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+JITTER_NS = 60 * 10**9
+"""A batch may be older than the one before by so much without the clock having been set back."""
+
+
+class ArrivalClock:
+    """How much time has gone by between batches, in ns. It never goes back, whatever arrival times do.
+
+    A clock that was set back stands still for that batch and goes on from there; one that was set forward is time gone
+    by. So what was seen under a wrong clock is forgotten as everything else is, and nothing is kept for ever.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._arrival_ns: int | None = None
+
+    def advance(self, arrival_ns: int) -> int:
+        """The time at a batch or tick that arrived then (Unix ns)."""
+        if self._arrival_ns is None or arrival_ns < self._arrival_ns - JITTER_NS:
+            self._arrival_ns = arrival_ns
+        elif arrival_ns > self._arrival_ns:
+            self.now += arrival_ns - self._arrival_ns
+            self._arrival_ns = arrival_ns
+        return self.now
+
+    def state(self) -> tuple[int, int | None]:
+        """What it remembers."""
+        return self.now, self._arrival_ns
+
+    def restore(self, state: tuple[int, int | None]) -> None:
+        """Goes on from there."""
+        self.now, self._arrival_ns = state
+
+
+class Recent:
+    """Numbers seen lately, in two generations: a number is remembered while its generation or the next one fills."""
+
+    def __init__(self, *, size: int, keep_s: float) -> None:
+        """Remembers nothing yet.
+
+        Args:
+            size: numbers in a generation at most; twice that are remembered.
+            keep_s: a number is remembered for so long at least, unless there are too many, and twice as long at most
+                (as `forget` tells the time).
+        """
+        self._size = size
+        self._keep_ns = int(keep_s * 1e9)
+        self._young: set[int] = set()
+        self._old: set[int] = set()
+        self._since = 0
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def __bool__(self) -> bool:
+        return bool(self._young or self._old)
+
+    def __contains__(self, value: int) -> bool:
+        return value in self._young or value in self._old
+
+    def known(self, values: Iterable[int]) -> set[int]:
+        """Those of the values that are remembered."""
+        if not self:
+            return set()
+        values = list(values)
+        return self._young.intersection(values) | self._old.intersection(values)
+
+    def among(self, values: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """For each of the values: is it remembered?"""
+        known = self.known(values.tolist()) if self else ()
+        if not known:
+            return np.zeros(len(values), np.bool_)
+        return np.isin(values, np.fromiter(known, np.uint64, len(known)))
+
+    def add(self, values: Iterable[int]) -> None:
+        """Remembers them."""
+        self._young.update(values)
+        if len(self._young) > self._size:
+            self._turn()
+
+    def forget(self, now: int) -> None:
+        """Tells it the time (`ArrivalClock`)."""
+        while self._since + self._keep_ns <= now and self:
+            self._turn()
+            self._since += self._keep_ns
+        if not self:
+            self._since = now
+
+    def state(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64], int]:
+        """What it remembers."""
+        return _array(self._young), _array(self._old), self._since
+
+    def restore(self, state: tuple[NDArray[np.uint64], NDArray[np.uint64], int]) -> None:
+        """Remembers that instead."""
+        young, old, self._since = state
+        self._young, self._old = set(young.tolist()), set(old.tolist())
+
+    def _turn(self) -> None:
+        self._old, self._young = self._young, set()
+
+
+def _array(values: set[int]) -> NDArray[np.uint64]:
+    return np.fromiter(values, np.uint64, len(values))

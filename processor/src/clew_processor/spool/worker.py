@@ -1,0 +1,111 @@
+"""The thread that empties the spool."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from clew_processor.errors import Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clew_processor.spool.consumer import Consumer
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 2.0
+"""Of the time for draining, what is kept for ending the insert at hand."""
+IDLE_S = 1.0
+"""A checkpoint that is due is made at latest this long after the last batch."""
+
+
+class Worker:
+    """Steps a consumer until it is told to leave."""
+
+    def __init__(self) -> None:
+        """Has nothing to do before `start`."""
+        self._changed = threading.Condition()
+        self._news = False
+        self._draining = False
+        self._leave = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.drained = False
+
+    def start(self, consumer: Consumer[Any], *, first: Callable[[], None] = lambda: None) -> None:
+        """Recovers, then takes one batch after the other.
+
+        Args:
+            consumer: what does the work.
+            first: called before all else, on the same thread.
+        """
+        self._thread = threading.Thread(target=self._run, args=(consumer, first), name="clew-pipeline", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something was written to the spool."""
+        with self._changed:
+            self._news = True
+            self._changed.notify()
+
+    def pause(self, seconds: float) -> None:
+        """Waits on the worker's thread.
+
+        Raises:
+            Stopped: it was told to leave.
+        """
+        if self._leave.wait(seconds):
+            raise Stopped("the processor is leaving")
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has left everything alone."""
+        return self._thread is None or not self._thread.is_alive()
+
+    def drain(self, deadline_s: float) -> bool:
+        """Takes what is in the spool and ends; towards the deadline it leaves the rest there.
+
+        Returns:
+            Whether nothing is left. What it cannot let go, an insert under way, may go on all the same: see `ended`.
+        """
+        with self._changed:
+            self._draining = True
+            self._changed.notify()
+        assert self._thread is not None
+        grace_s = min(GRACE_S, deadline_s / 4)
+        self._thread.join(deadline_s - grace_s)
+        self._leave.set()
+        self._thread.join(grace_s)
+        return self.drained
+
+    def _run(self, consumer: Consumer[Any], first: Callable[[], None]) -> None:
+        first()
+        recovered = False
+        while True:
+            try:
+                if not recovered:
+                    consumer.recover()
+                    recovered = True
+                if self._leave.is_set():
+                    consumer.checkpoint()
+                    return
+                if consumer.step():
+                    continue
+                with self._changed:
+                    if not self._news and self._draining:
+                        break
+                    if not self._news:
+                        self._changed.wait(IDLE_S)
+                    self._news = False
+                consumer.rest()
+            except Stopped:
+                return
+            except Exception:
+                # A bug of ours, or the disk: what is spooled stays there, and is taken up again from the checkpoint.
+                log.exception("the pipeline stumbled and starts again from its checkpoint")
+                recovered = False
+                if self._leave.wait(1):
+                    return
+        consumer.checkpoint()
+        self.drained = True

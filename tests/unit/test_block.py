@@ -1,0 +1,36 @@
+"""Inserts as they are sent: the statement, the rows, and how much smaller they get."""
+
+from __future__ import annotations
+
+import lz4.frame
+import pyarrow as pa
+
+from clew_processor.write import block
+from shared.payloads import PAYLOADS, bodies
+
+ROWS = pa.table({"a": pa.array([1, 2]), "odd `name\\": pa.array(["x", "y"]).dictionary_encode()})
+
+
+def test_a_server_gets_one_frame_with_the_statement_before_the_rows():
+    insert = block.compressed("`clew`.`t`", ROWS)
+    assert insert["compression"] == "lz4"
+    statement, _, stream = lz4.frame.decompress(insert["insert_block"]).partition(b"\n")
+    assert statement.strip().decode() == r"INSERT INTO `clew`.`t` (`a`, `odd \`name\\`) FORMAT ArrowStream"
+    assert pa.ipc.open_stream(stream).read_all().equals(ROWS)
+
+
+def test_rows_begin_where_arrow_wants_its_columns_aligned():
+    for size in range(1, 130):
+        body = lz4.frame.decompress(block.compressed("t" * size, ROWS)["insert_block"])
+        assert (body.index(b"\n") + 1) % 64 == 0
+
+
+def test_the_embedded_store_gets_the_rows_as_they_are():
+    insert = block.plain("`clew`.`t`", ROWS)
+    assert (insert["table"], insert["column_names"], insert["fmt"]) == ("`clew`.`t`", ROWS.column_names, "ArrowStream")
+    assert pa.ipc.open_stream(insert["insert_block"]).read_all().equals(ROWS)
+
+
+def test_recorded_requests_get_half_as_large():
+    rows = pa.table({"content": [body for path in sorted(PAYLOADS.glob("*.otlp")) for body in bodies(path)]})
+    assert len(block.compressed("t", rows)["insert_block"]) < block.plain("t", rows)["insert_block"].size / 2

@@ -1,0 +1,107 @@
+"""What is remembered for a while: time that never goes back, numbers, keys and ids."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clew_processor.enrich.ids import id_numbers, id_texts
+from clew_processor.enrich.lookup import KeyFilter, SortedKeys, joined_keys
+from clew_processor.enrich.memory import ArrivalClock, Recent
+
+SECOND = 10**9
+HOUR = 3600 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("arrivals_s", "gone_by_s"),
+    [
+        ([5], [0]),
+        ([5, 6, 6, 16], [0, 1, 1, 11]),
+        ([5, 7205], [0, 7200]),  # idle, or set forward: who knows
+        ([7200, 0, 10], [0, 0, 10]),  # set back: it goes on from there
+        ([0, 7200, 10, 20], [0, 7200, 7200, 7210]),
+        ([60, 50, 60, 50, 70], [0, 0, 0, 0, 10]),  # a little out of order is not set back
+    ],
+)
+def test_time_never_goes_back(arrivals_s, gone_by_s):
+    clock = ArrivalClock()
+    assert [clock.advance(at * SECOND) // SECOND for at in arrivals_s] == gone_by_s
+
+
+def test_numbers_are_remembered_as_long_as_promised_and_no_longer_than_twice_that():
+    for added_at in range(0, 30, 7):
+        recent = Recent(size=100, keep_s=10)
+        for now in range(60):
+            recent.forget(now * SECOND)
+            if now == added_at:
+                recent.add([7])
+            if added_at <= now < added_at + 10:
+                assert 7 in recent
+            if now > added_at + 20:
+                assert 7 not in recent
+        assert not recent
+
+
+def test_more_numbers_than_there_is_room_for_forget_the_oldest():
+    recent = Recent(size=10, keep_s=1e9)
+    for i in range(100):
+        recent.add([i])
+    assert 10 <= len(recent) <= 22
+    assert recent.known(range(100)) == set(range(100 - len(recent), 100))
+
+
+def test_numbers_are_looked_up_in_columns():
+    recent = Recent(size=2, keep_s=10)
+    recent.add([2**64 - 1, 5])
+    recent.add([6])  # the others are of the older generation now
+    assert recent.among(np.array([5, 1, 2**64 - 1, 5, 6], np.uint64)).tolist() == [True, False, True, True, True]
+
+
+KEY = st.integers(0, 2**64 - 1) | st.integers(0, 5)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.lists(KEY, min_size=1, max_size=40), min_size=1, max_size=4),
+    st.lists(KEY, max_size=40),
+    st.booleans(),
+)
+def test_all_places_of_keys_are_found(columns, wanted, asked_before):
+    parts = [SortedKeys(np.array(column, np.uint64)) for column in columns]
+    if asked_before:
+        parts[0].find(np.array([1], np.uint64))
+    whole = [key for column in columns for key in column]
+    expected = sorted((i, row) for i, key in enumerate(wanted) for row, held in enumerate(whole) if held == key)
+    for keys in (joined_keys(parts), SortedKeys(np.array(whole, np.uint64))):
+        which, rows = keys.find(np.array(wanted, np.uint64))
+        assert sorted(zip(which.tolist(), rows.tolist(), strict=True)) == expected
+
+
+def test_a_filter_misses_nothing_and_is_seldom_wrong():
+    chance = np.random.default_rng(1)
+    held = [chance.integers(0, 2**64, 20_000, np.uint64) for _ in range(3)]
+    others = chance.integers(0, 2**64, 20_000, np.uint64)
+    keys = KeyFilter(20_000)
+    for kind, mine in enumerate(held):
+        keys.add(mine, kind)
+    for kind, mine in enumerate(held):
+        assert keys.maybe(mine, kind).all()
+        assert keys.maybe(others, kind).mean() < 0.05
+        assert keys.maybe(held[kind - 1], kind).mean() < 0.05
+
+
+@settings(max_examples=100)
+@given(st.lists(st.integers(1, 2**64 - 1), min_size=1, max_size=9), st.data())
+def test_ids_as_numbers_compare_as_their_text_and_spell_it_again(numbers, data):
+    texts = [f"{number:016x}" for number in numbers]
+    start = data.draw(st.integers(0, len(texts) - 1))
+    rows = data.draw(st.lists(st.integers(0, len(texts) - start - 1), max_size=5))
+    column = pa.array(texts).slice(start)
+    found = id_numbers(column, np.array(rows, np.int64))
+    assert found.tolist() == [numbers[start + row] for row in rows]
+    assert id_texts(found) == [texts[start + row] for row in rows]
+    assert sorted(texts) == id_texts(np.array(sorted(numbers), np.uint64))

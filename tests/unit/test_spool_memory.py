@@ -1,0 +1,262 @@
+"""What the consumer keeps on disk: how far it is, what the stages remember, and room to write that down."""
+
+from __future__ import annotations
+
+import errno
+from random import Random
+
+import pytest
+
+from clew_processor.spool.checkpoint import Checkpoint, Checkpoints
+from clew_processor.spool.files import DiskFiles
+from clew_processor.spool.opening import opened
+from clew_processor.spool.progress import NAME, Mark, Progress
+from clew_processor.spool.record import Kind, Record
+from clew_processor.spool.reserve import Reserve
+from shared.simulation import Disk, SimFiles
+
+MUCH = 1 << 30
+
+
+def disk() -> Disk:
+    return Disk(Random(1))
+
+
+def names(where: Disk, beginning: str) -> list[str]:
+    return [name for name in where.names() if name.startswith(beginning)]
+
+
+# How far it is
+
+
+def test_the_last_mark_is_read_again():
+    where = disk()
+    progress = Progress(SimFiles(where))
+    assert progress.mark == Mark(0, 0)
+    for number in range(1, 4):
+        progress.set(Mark(100 * number, number))
+    assert Progress(SimFiles(where)).mark == Mark(300, 3)
+
+
+@pytest.mark.parametrize("byte", range(0, 80, 5))
+def test_damage_to_the_mark_costs_the_last_one_at_most(byte):
+    where = disk()
+    progress = Progress(SimFiles(where))
+    progress.set(Mark(100, 1))
+    progress.set(Mark(200, 2))
+    where.content(NAME)[byte] ^= 4
+    assert Progress(SimFiles(where)).mark in (Mark(100, 1), Mark(200, 2))
+
+
+@pytest.mark.parametrize("size", range(0, 80, 7))
+def test_a_mark_cut_short_is_none(size):
+    where = disk()
+    progress = Progress(SimFiles(where))
+    progress.set(Mark(100, 1))
+    progress.set(Mark(200, 2))
+    del where.content(NAME)[size:]
+    assert Progress(SimFiles(where)).mark in (Mark(), Mark(200, 2))
+
+
+def test_a_mark_that_could_not_be_written_is_not_set():
+    where = disk()
+    progress = Progress(SimFiles(where))
+    progress.set(Mark(100, 1))
+    where.faults = {"full": 1}
+    with pytest.raises(OSError, match="No space"):
+        progress.set(Mark(200, 2))
+    assert progress.mark == Mark(100, 1)
+    assert Progress(SimFiles(where)).mark == Mark(100, 1)
+
+
+def test_marks_need_no_room_once_the_file_is_there():
+    where = disk()
+    progress = Progress(SimFiles(where))
+    where.capacity = where.used
+    for number in range(4):
+        progress.set(Mark(number, number))
+    assert where.used == where.capacity
+
+
+def test_a_mark_is_only_raised():
+    progress = Progress(SimFiles(disk()))
+    progress.set(Mark(100, 7))
+    progress.settle(50, 3)
+    assert progress.mark == Mark(100, 7)
+    progress.settle(150, 9)
+    assert progress.mark == Mark(150, 9)
+
+
+# What the stages remember
+
+
+def saved(where: Disk, *positions: int) -> list[int]:
+    checkpoints = Checkpoints(SimFiles(where))
+    return [checkpoints.save(Checkpoint(position, position // 10, b"state %d" % position)) for position in positions]
+
+
+def test_the_newest_two_are_kept_and_the_spool_is_needed_from_the_older_one():
+    where = disk()
+    assert saved(where, 100, 200, 300) == [0, 100, 200]
+    assert list(Checkpoints(SimFiles(where)).load()) == [
+        Checkpoint(300, 30, b"state 300"),
+        Checkpoint(200, 20, b"state 200"),
+    ]
+    assert len(names(where, "checkpoint")) == 2
+
+
+def test_saved_twice_at_one_position_there_are_two_of_it():
+    where = disk()
+    assert saved(where, 100, 200, 200, 200) == [0, 100, 200, 200]
+    assert [checkpoint.position for checkpoint in Checkpoints(SimFiles(where)).load()] == [200, 200]
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data.__delitem__(slice(20, None)), lambda data: data.clear()])
+def test_the_older_one_serves_where_the_newest_is_damaged(spoil):
+    where = disk()
+    saved(where, 100, 200)
+    spoil(where.content(names(where, "checkpoint")[-1]))
+    checkpoints = Checkpoints(SimFiles(where))
+    assert [checkpoint.position for checkpoint in checkpoints.load()] == [100]
+    assert (checkpoints.newest, checkpoints.newest_spans) == (200, 20)  # its name is known all the same
+    assert checkpoints.save(Checkpoint(300, 30, b"")) == 100  # the damaged one is no second
+    assert [checkpoint.position for checkpoint in checkpoints.load()] == [300, 100]
+
+
+@pytest.mark.parametrize("bit", [*range(0, 32 * 8, 13), 33 * 8, 40 * 8])
+def test_no_changed_bit_goes_unnoticed(bit):
+    where = disk()
+    saved(where, 100)
+    where.content(names(where, "checkpoint")[0])[bit // 8] ^= 1 << bit % 8
+    assert list(Checkpoints(SimFiles(where)).load()) == []
+
+
+def test_one_that_the_device_cannot_read_is_skipped(monkeypatch):
+    where = disk()
+    saved(where, 100, 200)
+    read = SimFiles.read
+
+    def bad(files: SimFiles, name: str) -> bytes:
+        if f"{200:019d}" in name:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(files, name)
+
+    monkeypatch.setattr(SimFiles, "read", bad)
+    assert [checkpoint.position for checkpoint in Checkpoints(SimFiles(where)).load()] == [100]
+
+
+def test_one_that_cannot_be_written_leaves_those_before():
+    where = disk()
+    saved(where, 100, 200)
+    where.faults = {"replace": 1}
+    with pytest.raises(OSError, match="Input/output"):
+        saved(where, 300)
+    where.faults = {}
+    assert [checkpoint.position for checkpoint in Checkpoints(SimFiles(where)).load()][-2:] == [200, 100]
+
+
+def test_room_that_is_needed_more_than_a_second_one_is_given():
+    where = disk()
+    checkpoints = Checkpoints(SimFiles(where))
+    assert checkpoints.settle_for_one() == 0
+    for position in (100, 200):
+        checkpoints.save(Checkpoint(position, 1, b""))
+    assert checkpoints.settle_for_one() == 200
+    assert [checkpoint.position for checkpoint in checkpoints.load()] == [200]
+
+
+# Room
+
+
+def test_a_full_device_has_room_for_what_frees_it():
+    where = disk()
+    files = Reserve(SimFiles(where), least_bytes=1000)
+    where.capacity = where.used
+    files.replace("important", bytes(600))
+    assert bytes(where.content("important")) == bytes(600)
+    assert "reserve" not in files.names()
+    with pytest.raises(OSError, match="No space"):
+        files.replace("more", bytes(600))
+    files.remove("important")  # what comes free is kept again
+    files.replace("more", bytes(900))
+
+
+def test_the_reserve_grows_with_what_is_written():
+    where = disk()
+    files = Reserve(SimFiles(where), least_bytes=100)
+    files.replace("state", bytes(5000))
+    where.capacity = where.used
+    files.replace("next state", bytes(9000))
+
+
+def test_other_trouble_than_a_full_device_does_not_touch_the_reserve():
+    where = disk()
+    files = Reserve(SimFiles(where), least_bytes=100)
+    where.faults = {"replace": 1}
+    with pytest.raises(OSError, match="Input/output"):
+        files.replace("state", b"")
+    assert len(where.content("reserve")) == 100
+
+
+# All of it together
+
+
+def test_what_is_known_from_one_file_makes_up_for_another():
+    where = disk()
+    spool = opened(SimFiles(where), segment_bytes=MUCH)
+    spool.log.append([Record(Kind.TRACES, 1, "acme", 5, b"x"), Record(Kind.TICK, 1)])
+    position = spool.log.end
+    spool.checkpoints.save(Checkpoint(position, 5, b""))
+    for name in where.names():
+        if not name.startswith("checkpoint"):
+            where.content(name).clear()
+    again = opened(SimFiles(where), segment_bytes=MUCH)
+    assert again.progress.mark == Mark(position, 5)
+    assert again.log.spans == 5
+    again.log.append([Record(Kind.TICK, 1)])
+    (placed,) = again.log.read(0)
+    assert placed.start > position
+    assert placed.spans_before == 5
+
+
+# The operating system's files
+
+
+def test_files_of_the_operating_system_do_what_they_should(tmp_path):
+    files = DiskFiles(tmp_path / "spool")
+    file = files.open("a")
+    file.append([b"one", memoryview(b"two"), b""])
+    file.append([bytes([n % 256]) for n in range(3000)])  # more parts than one call takes
+    assert file.read(0, 8) == b"onetwo\0\1"
+    assert file.size() == 3006
+    file.write_at(3004, b"12345")
+    assert (file.size(), file.read(3000, 100)[4:]) == (3009, b"12345")
+    file.truncate(4)
+    file.append([b"X"])
+    file.sync()
+    assert file.read(0, 100) == b"onetX"
+    file.close()
+    files.replace("b", b"new")
+    files.sync_names()
+    assert files.names() == ["a", "b"]
+    assert files.read("b") == b"new"
+    files.remove("a")
+    files.remove("a")
+    assert files.names() == ["b"]
+    with pytest.raises(FileNotFoundError):
+        files.read("a")
+
+
+def test_a_replacement_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch):
+    files = DiskFiles(tmp_path)
+    files.replace("b", b"old")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(OSError, match="full"):
+        files.replace("b", b"new")
+    assert (files.names(), files.read("b")) == (["b"], b"old")
+
+
+def test_what_a_crash_left_half_written_is_deleted_at_the_next_start(tmp_path):
+    DiskFiles(tmp_path).replace("b", b"old")
+    (tmp_path / "b.new").write_bytes(b"ne")
+    assert DiskFiles(tmp_path).names() == ["b"]
