@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from clew_processor.errors import ConfigError
@@ -76,7 +76,7 @@ class SpoolSettings(_Section):
 
     durability: Literal["fsync", "os"] = "fsync"
     """When a request is acknowledged: once the device has it, or once the operating system has it."""
-    max_bytes: int = Field(8 * 1024**3, ge=1024 * 1024)
+    max_bytes: int = Field(8 * 1024**3, ge=256 * 1024)
     """On disk at most; beyond it senders are told to try again."""
     segment_bytes: int = Field(64 * 1024 * 1024, ge=64 * 1024)
     """Size of its files: room is given back a file at a time."""
@@ -84,6 +84,12 @@ class SpoolSettings(_Section):
     """What runs remember is saved this often: what a crash makes the processor do again."""
     resend_horizon_s: int = Field(600, ge=0)
     """A span that arrives a second time within this much arrival time is not stored again."""
+
+    @model_validator(mode="after")
+    def _has_room_for_files(self) -> Self:
+        if self.max_bytes < 4 * self.segment_bytes:
+            raise ValueError(f"max_bytes must be at least 4 times segment_bytes, {4 * self.segment_bytes}")
+        return self
 
 
 class UsageSettings(_Section):

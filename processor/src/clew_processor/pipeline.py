@@ -87,15 +87,15 @@ class Pipeline:
             processed.ledger.rejected("", DAMAGED, batch.lost_spans)
         for placed in batch.records:
             record = placed.record
-            if record.kind is Kind.UNDECODABLE:
+            if placed.start in excluded:
+                processed.ledger.dead(record.tenant, FAILED, record.spans)
+                processed.failed.append(placed)
+            elif record.kind is Kind.UNDECODABLE:
                 processed.ledger.rejected(record.tenant, UNDECODABLE, record.spans)
             elif record.kind is Kind.RETRY:
                 processed.retries.append(placed)
             elif record.kind is Kind.RULES:
                 self._adopt(record.body)
-            elif placed.start in excluded:
-                processed.ledger.dead(record.tenant, FAILED, record.spans)
-                processed.failed.append(placed)
             else:
                 requests.append(Request(record.body, record.tenant, record.arrival_ns))
         if requests:
@@ -117,7 +117,7 @@ class Pipeline:
             try:
                 request = Request(record.body, record.tenant, record.arrival_ns)
                 alone._rows([request], batch.arrival_ns, Processed())
-            except Exception:
+            except BaseException:  # the kernel's panics are no `Exception`
                 found.append(placed.start)
         return found
 

@@ -95,7 +95,7 @@ class Committer:
         answers: list[Refused | None] = []
         taken = []
         for record in group:
-            if record.body and len(record.body) > room:
+            if room <= 0 or len(record.body) > room:
                 answers.append(full)
                 continue
             room -= len(record.body)

@@ -101,8 +101,9 @@ class Worker:
                 consumer.rest()
             except Stopped:
                 return
-            except Exception:
-                # A bug of ours, or the disk: what is spooled stays there, and is taken up again from the checkpoint.
+            except BaseException:
+                # A bug of ours (the kernel's panics are no `Exception`), or the disk: what is spooled stays there, and
+                # is taken up again from the checkpoint.
                 log.exception("the pipeline stumbled and starts again from its checkpoint")
                 recovered = False
                 if self._leave.wait(1):

@@ -10,7 +10,6 @@ import pyarrow as pa
 from clew_processor.arrow import decimals, milliseconds
 
 if TYPE_CHECKING:
-
     from clew_processor.decode.decoder import DecodedBatch
     from clew_processor.enrich.usage import Usage
     from clew_processor.normalise.spans import Spans
