@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS span_corrections
     usage_scope LowCardinality(String),
     cost_usd    Decimal(18, 9),
     cost_source LowCardinality(String),
-    reason      LowCardinality(String) COMMENT 'duplicate: a better copy of the same call came later',
+    reason      LowCardinality(String) COMMENT 'duplicate: a better copy of the same call came later; reinstated: it is the better copy after all',
     version     UInt64
 )
 ENGINE = ReplacingMergeTree(version)

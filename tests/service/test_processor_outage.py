@@ -160,3 +160,14 @@ def test_the_store_may_be_away_at_any_start_but_the_first(
         place.proxy.heal()
         finish(load, again)
         assert load.wrong(place.rows) == {}
+
+
+def test_inserts_slower_than_batches_make_larger_batches_and_do_not_fall_behind(tmp_path: Path, seed: int) -> None:
+    """A batch is closed every 50 ms, and takes the best part of a second to store."""
+    load = Workload(seed)
+    with processor(tmp_path, program=program("slow", 0.1)) as running:
+        with senders(load, running):
+            time.sleep(2)
+        finish(load, running)
+        assert load.wrong(running.rows) == {}
+        assert running.value("SELECT uniqExact(IngestedAt) FROM otel_traces") < 15

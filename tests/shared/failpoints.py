@@ -288,15 +288,16 @@ def _impatient(seconds: float) -> None:
 
 
 def _slow(seconds: float) -> None:
-    """An insert takes so long, all of it inside the engine."""
+    """An insert takes so much longer, all of it inside the engine."""
     from clew_processor.write.store import Store
+
+    naps = max(1, round(seconds))
+    nap = f"SELECT sleepEachRow({seconds / naps}) FROM numbers({naps}) SETTINGS max_block_size = 1"
 
     def make(real: Callable[..., None]) -> Callable[..., None]:
         def put(self: Store, *args: Any, **named: Any) -> None:
             real(self, *args, **named)
-            self.client.command(
-                f"SELECT sleepEachRow(0.1) FROM numbers({seconds * 10:.0f}) SETTINGS max_block_size = 1"
-            )
+            self.client.command(nap)
 
         return put
 

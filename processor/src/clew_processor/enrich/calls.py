@@ -375,24 +375,16 @@ class CallIndex:
         _worse_copies(spans, rows, of_agent, duplicate)
         rows = rows[~duplicate[rows]]
         ids = spans.response_id[rows]
-        late: set[int] = set()
-        told: set[int] = set()
-        for i, calls, at, fresh in self._find(ids, _RESPONSE):
-            if not calls.names[at]:
-                continue
-            row = int(rows[i])
-            if not fresh:
-                late.add(row)
-                continue
-            told.add(row)
-            (kinds,) = _kinds(spans, rows[i : i + 1])
-            trace = spans.trace.words[spans.trace.codes[row]]
-            key = (-_rank(of_agent[row], kinds), trace, int(spans.span_id[row].as_py(), 16))
-            if calls.counts[at] and self._beats(key, calls, at):
-                self._replace(calls, at, changes)
-            else:  # where it does not count, what it is nested with counts for it
-                duplicate[row] = True
-        late.update(rows[self._responses.among(ids)].tolist())
+        named = [(i, calls, at, fresh) for i, calls, at, fresh in self._find(ids, _RESPONSE) if calls.names[at]]
+        told = {i for i, _, _, fresh in named if fresh}
+        late = {i for i, _, _, fresh in named if not fresh}.union(np.flatnonzero(self._responses.among(ids)).tolist())
+        if told:
+            keys = _keys(spans, rows, of_agent)
+            for i, calls, at, fresh in named:
+                if fresh and calls.counts[at] and self._beats(keys[i], calls, at):
+                    self._replace(calls, at, changes)
+                elif fresh:  # where it does not count, what it is nested with counts for it
+                    duplicate[rows[i]] = True
         return len(late - told)
 
     def _nested_in_earlier(
@@ -458,6 +450,13 @@ def _count(calls: Calls, at: int, changes: _Changes, *, counts: bool) -> None:
 def _rank(of_agent: bool | np.bool_, kinds: np.integer) -> int:
     """How good a copy is: inside an agent's tree, then kinds of tokens."""
     return 8 * bool(of_agent) + int(kinds)
+
+
+def _keys(spans: Spans, rows: NDArray[np.integer], of_agent: NDArray[np.bool_]) -> list[tuple[int, str, int]]:
+    """What these spans sort by as copies; the least is own."""
+    rank = 8 * of_agent[rows] + _kinds(spans, rows)
+    traces = spans.trace.take(rows).tolist()
+    return list(zip((-rank).tolist(), traces, id_numbers(spans.span_id, rows).tolist(), strict=True))
 
 
 def _kinds(spans: Spans, rows: NDArray[np.integer]) -> NDArray[np.int8]:

