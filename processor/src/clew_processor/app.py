@@ -50,7 +50,7 @@ from clew_processor.write.store import Store, parse_dsn
 from clew_processor.write.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from clickhouse_connect.driver.client import Client
     from starlette.applications import Starlette
@@ -198,7 +198,8 @@ class _Spool:
                 max_wait_s=settings.batch.max_wait_ms / 1000,
                 tick_s=TICK_S,
                 settle_s=settings.usage.settle_s,
-            )
+            ),
+            behind=lambda: self.worker.behind,
         )
         if self.log.end:
             batcher.reopened(time.monotonic())  # an earlier process may have left a batch open
@@ -254,7 +255,7 @@ class _Spool:
             "clew_store_trouble", "1 while the store does not take inserts.", lambda: bool(writer.trouble)
         )
         self.intake.start()
-        self.worker.start(consumer, first=lambda: _connect(store))
+        self.worker.start(consumer, first=lambda: _connect(store), taken=self.intake.look_again)
         return lambda: writer.trouble
 
     def close(self) -> None:
@@ -262,9 +263,9 @@ class _Spool:
         self.log.close()
         self.progress.close()
 
-    def _written(self, _records: object) -> None:
+    def _written(self, records: Sequence[Record]) -> None:
         self._metrics.ledger.receive(self.log.spans)
-        self.worker.wake()
+        self.worker.wake(closed=sum(record.kind is Kind.TICK for record in records))
 
 
 def _store(settings: Settings, *, is_first_start: bool) -> Store:

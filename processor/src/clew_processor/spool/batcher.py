@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from clew_processor.spool.record import Kind, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 MAX_BATCH_BYTES = 64 * 1024 * 1024
 """A batch is closed at this many bytes of requests too: the kernel takes 256 MiB at once, and memory is bounded."""
@@ -34,8 +34,16 @@ class BatchLimits:
 class Batcher:
     """Puts ticks between records as they are written. Times are seconds of one monotonic clock."""
 
-    def __init__(self, limits: BatchLimits) -> None:
+    def __init__(self, limits: BatchLimits, *, behind: Callable[[], bool] = lambda: False) -> None:
+        """Has nothing open.
+
+        Args:
+            limits: see there.
+            behind: whether a batch that is closed still waits to be taken up. Then the next is only closed once it is
+                full: inserts that take longer than batches are apart become larger ones, and do not fall behind.
+        """
         self._limits = limits
+        self._behind = behind
         self._spans = self._bytes = 0
         self._opened_at: float | None = None
         self._last_record_at, self._last_tick_at = float("-inf"), 0.0
@@ -43,7 +51,7 @@ class Batcher:
     def due_in(self, now: float) -> float | None:
         """Seconds until the next tick is due, 0 or less if it is; None if none will be before the next record."""
         if self._opened_at is not None:
-            return self._opened_at + self._limits.max_wait_s - now
+            return None if self._behind() else self._opened_at + self._limits.max_wait_s - now
         tick_at = self._last_tick_at + self._limits.tick_s
         return tick_at - now if tick_at <= self._last_record_at + self._limits.settle_s + self._limits.tick_s else None
 

@@ -154,6 +154,11 @@ class Intake:
         """
         return await self._write(Record(Kind.RETRY, self._clock_ns(), tenant, 0, ids), Receipt())
 
+    def look_again(self) -> None:
+        """It may be time to close a batch."""
+        with self._changed:
+            self._changed.notify()
+
     @property
     def waiting_bytes(self) -> int:
         """Bytes of requests not yet written."""

@@ -28,26 +28,42 @@ class Worker:
         """Has nothing to do before `start`."""
         self._changed = threading.Condition()
         self._news = False
+        self._closed = 0
         self._draining = False
         self._leave = threading.Event()
         self._thread: threading.Thread | None = None
         self.drained = False
 
-    def start(self, consumer: Consumer[Any], *, first: Callable[[], None] = lambda: None) -> None:
+    def start(
+        self,
+        consumer: Consumer[Any],
+        *,
+        first: Callable[[], None] = lambda: None,
+        taken: Callable[[], None] = lambda: None,
+    ) -> None:
         """Recovers, then takes one batch after the other.
 
         Args:
             consumer: what does the work.
             first: called before all else, on the same thread.
+            taken: called after each batch.
         """
-        self._thread = threading.Thread(target=self._run, args=(consumer, first), name="clew-pipeline", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(consumer, first, taken), name="clew-pipeline", daemon=True
+        )
         self._thread.start()
 
-    def wake(self) -> None:
-        """Something was written to the spool."""
+    def wake(self, closed: int = 0) -> None:
+        """Something was written to the spool, which closed so many batches."""
         with self._changed:
             self._news = True
+            self._closed += closed
             self._changed.notify()
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is a closed batch that it is not done with."""
+        return self._closed > 0
 
     def pause(self, seconds: float) -> None:
         """Waits on the worker's thread.
@@ -79,7 +95,7 @@ class Worker:
         self._thread.join(grace_s)
         return self.drained
 
-    def _run(self, consumer: Consumer[Any], first: Callable[[], None]) -> None:
+    def _run(self, consumer: Consumer[Any], first: Callable[[], None], taken: Callable[[], None]) -> None:
         first()
         recovered = False
         while True:
@@ -91,11 +107,15 @@ class Worker:
                     consumer.checkpoint()
                     return
                 if consumer.step():
+                    with self._changed:
+                        self._closed = max(0, self._closed - 1)
+                    taken()
                     continue
                 with self._changed:
                     if not self._news and self._draining:
                         break
                     if not self._news:
+                        self._closed = 0
                         self._changed.wait(IDLE_S)
                     self._news = False
                 consumer.rest()
