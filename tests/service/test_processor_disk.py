@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOM, STORE_ROOM = 6 * 1024**2, 64 * 1024**2
 RESUMES_S = 5
-SETTINGS = {"batch": {"max_wait_ms": 20}, "spool": {"segment_bytes": 1024 * 1024, "checkpoint_s": 0.5}}
+SETTINGS = {"batch": {"max_wait_ms": 20}, "spool": {"segment_bytes": 512 * 1024, "checkpoint_s": 0.5}}
 
 MOUNT = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'
 OWN_MOUNTS = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNT, "sh")

@@ -174,5 +174,6 @@ def test_a_running_processor_follows_the_same_order(tmp_path: Path) -> None:
         assert f"chdb://{tmp_path}/of-the-environment" in running.out
         assert running.data.is_dir()
         running.export(request(span(start=time.time_ns())))
+        running.settled()
         assert running.value("SELECT TenantId FROM otel_traces") == "of-the-file"
     assert not (tmp_path / "of-the-file").exists()

@@ -51,6 +51,7 @@ from clew_processor.write.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from clickhouse_connect.driver.client import Client
     from starlette.applications import Starlette
@@ -101,9 +102,18 @@ def run(settings: Settings, announce: Callable[[Addresses, Settings], None]) -> 
     gc.set_threshold(100_000, 50, 100)
     # Compressing inserts on a pool of threads cost 0.7 us a span more than doing it in the pipeline thread.
     pa.set_cpu_count(1)
-    with held(settings.data) as hold:
-        tempfile.tempdir = str(scratch(hold.path))  # the embedded engine is handed its inserts in files
+    with held(settings.data) as hold, _temporary_files_in(scratch(hold.path)):
         asyncio.run(_serve(settings, hold, announce))
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """The embedded engine is handed its inserts in files."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, Settings], None]) -> None:
