@@ -84,6 +84,7 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sampled]:
                 running.export(request(*(each for run in others[block : block + 100] for each in run[part::3])))
         answer = running.export(request(span("bad", trace_id=bytes(16), start=NOW)))
         assert answer.partial_success.rejected_spans == 1
+        running.settled()
         yield Sampled(
             running,
             {run[0].trace_id.hex(): len(run) for run in runs},

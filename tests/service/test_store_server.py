@@ -91,6 +91,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         for running in (embedded, on_server):
             for each in payload():
                 running.export(each)
+                running.settled()  # each is a batch of its own, so that their rows are the same
         yield Both(server, embedded, on_server)
 
 

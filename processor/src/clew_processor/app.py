@@ -66,6 +66,8 @@ SECONDS_PER_DAY = 86_400
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ANSWER_TIMEOUT_S = 30.0
 """A store that is silent for longer has not taken an insert, as far as can be known."""
+MOST_REPLAYED_BYTES = 256 * 1024 * 1024
+"""Of the spool between two checkpoints."""
 TICK_S = 10.0
 """Between ticks while nothing arrives."""
 
@@ -224,7 +226,9 @@ class _Spool:
         )
         self._metrics = metrics
         self._pipeline = Pipeline(_stages(key, prices), rules, metrics)
-        self._pace = Pace(every_s=settings.spool.checkpoint_s)
+        self._pace = Pace(
+            every_s=settings.spool.checkpoint_s, every_bytes=min(MOST_REPLAYED_BYTES, settings.spool.max_bytes // 8)
+        )
         metrics.ledger.start(spooled=self.log.spans, settled=self.progress.mark.spans)
 
     def start(self, store: Store) -> Callable[[], str]:

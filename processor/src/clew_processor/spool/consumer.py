@@ -89,11 +89,13 @@ class Pace:
         share: of the time that may go into them, at most.
         every_batches: but after so many that were stored there is one. Those since the last two may have to be stored
             again after a crash, and the store knows their tokens again only within its window.
+        every_bytes: and after so many bytes of the spool: until then they are kept.
     """
 
     every_s: float
     share: float = 0.05
     every_batches: int = 1000
+    every_bytes: int = 256 * 1024 * 1024
 
 
 class Consumer(Generic[Processed]):
@@ -137,6 +139,8 @@ class Consumer(Generic[Processed]):
         self._excluded = _read_excluded(files)
         self._reader = BatchReader(log_, progress.mark.stored, spans_before=progress.mark.spans)
         self._next_checkpoint_at = clock() + pace.every_s
+        self._no_checkpoint_before = clock()
+        self._tried_at = -1
         self._kept_from = -1
         self._stored_batches = 0
         self._failing = -1
@@ -199,7 +203,14 @@ class Consumer(Generic[Processed]):
 
     def rest(self) -> None:
         """Between two batches: makes a checkpoint if one is due."""
-        if self._clock() >= self._next_checkpoint_at or self._stored_batches >= self._pace.every_batches:
+        if self._tried_at < 0:  # positions leap where a process begins
+            self._tried_at = self._reader.position
+        pace, now, since = self._pace, self._clock(), self._reader.position - self._tried_at
+        if (
+            now >= self._next_checkpoint_at
+            or self._stored_batches >= pace.every_batches
+            or (since >= pace.every_bytes and now >= self._no_checkpoint_before)
+        ):
             self.checkpoint()
 
     def checkpoint(self) -> None:
@@ -218,8 +229,10 @@ class Consumer(Generic[Processed]):
             is_bug = not isinstance(error, OSError | MemoryError)
             log.warning("spool: no checkpoint at %d: %r", position, error, exc_info=is_bug)
         self._stored_batches = 0
+        self._tried_at = position
         ended = self._clock()
-        self._next_checkpoint_at = ended + max(self._pace.every_s, (ended - began) / self._pace.share)
+        self._no_checkpoint_before = ended + (ended - began) / self._pace.share
+        self._next_checkpoint_at = max(ended + self._pace.every_s, self._no_checkpoint_before)
 
     def _store(self, batch: Batch, processed: Processed) -> None:
         self._sink.store(batch, processed)

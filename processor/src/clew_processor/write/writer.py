@@ -33,7 +33,7 @@ MAX_REFUSALS: Final = 256
 """Of one block: enough to find about 20 rows among 10,000. What is refused then is a dead letter in one piece."""
 LETTERS_AT_ONCE: Final = 200
 FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 3.0
 UNCLEAR_TRIES: Final = 10
 UNCLEAR_S: Final = 60.0
 """A fault of unclear kind is believed to be the rows' after this many tries over this long."""
