@@ -37,6 +37,16 @@ def test_spans_left_in_the_spool_count_as_received_at_the_next_start():
     assert reading(ledger) == {"received": 13, "in_flight": 13}
 
 
+def test_what_is_settled_before_it_is_told_to_be_written_is_never_less_than_nothing_in_flight():
+    ledger = Ledger()
+    counts = LedgerCounts()
+    counts.rejected("t", "bad_time", 3)
+    ledger.settle(counts.rows(ARRIVAL), 3)
+    assert reading(ledger) == {"received": 3, "rejected": 3, "in_flight": 0}
+    ledger.receive(3)
+    assert reading(ledger) == {"received": 3, "rejected": 3, "in_flight": 0}
+
+
 def test_a_dead_letter_that_is_stored_after_all_is_received_no_second_time():
     counts = LedgerCounts()
     counts.refused_by_store({"t": 2}, "refused")

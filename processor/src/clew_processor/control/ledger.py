@@ -48,6 +48,10 @@ class Ledger(Collector):
             spooled: spans of all records ever written to the spool, now.
         """
         with self._lock:
+            self._receive(spooled)
+
+    def _receive(self, spooled: int) -> None:
+        if spooled > self._spooled:
             self._received += spooled - self._spooled
             self._spooled = spooled
 
@@ -60,6 +64,7 @@ class Ledger(Collector):
         """
         reasons = rows.column("reason").to_pylist()
         with self._lock:
+            self._receive(settled)  # whoever settles may be faster than whoever tells that it was written
             self._settled = settled
             for outcome in OUTCOMES:
                 for reason, count in zip(reasons, rows.column(outcome).to_pylist(), strict=True):
