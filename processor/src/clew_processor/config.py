@@ -76,9 +76,11 @@ class SpoolSettings(_Section):
 
     durability: Literal["fsync", "os"] = "fsync"
     """When a request is acknowledged: once the device has it, or once the operating system has it."""
+    commit_ms: float = Field(3, ge=0, le=1000)
+    """Requests that come within this of the last write to the spool are written together."""
     max_bytes: int = Field(8 * 1024**3, ge=256 * 1024)
     """On disk at most; beyond it senders are told to try again."""
-    segment_bytes: int = Field(64 * 1024 * 1024, ge=64 * 1024)
+    segment_bytes: int = Field(16 * 1024 * 1024, ge=64 * 1024)
     """Size of its files: room is given back a file at a time."""
     checkpoint_s: float = Field(10, gt=0)
     """What runs remember is saved this often: what a crash makes the processor do again."""

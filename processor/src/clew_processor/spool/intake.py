@@ -59,10 +59,13 @@ class IntakeLimits:
     Attributes:
         max_waiting_bytes: requests waiting to be written; beyond it they are refused as UNAVAILABLE. Bounds memory.
         max_spool_bytes: on disk, likewise.
+        commit_s: what comes within this of the last write is written together: a sync costs the same for one as for
+            many. A request that comes alone does not wait.
     """
 
     max_waiting_bytes: int
     max_spool_bytes: int
+    commit_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +111,7 @@ class Intake:
         self._inspect = inspect
         self._written = written
         self._timed = timed
+        self._clock = clock
         self._clock_ns = clock_ns
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
@@ -194,6 +198,7 @@ class Intake:
         return None
 
     def _run(self) -> None:
+        committed_at = float("-inf")
         while True:
             with self._changed:
                 while not (self._waiting or self._closing):
@@ -201,6 +206,10 @@ class Intake:
                     if due_in is not None and due_in <= 0:
                         break
                     self._changed.wait(due_in)
+                give_up_at = committed_at + self._limits.commit_s
+                while not self._closing and (left := give_up_at - self._clock()) > 0:
+                    self._changed.wait(left)
+                committed_at = self._clock()
                 group, self._waiting, self._waiting_bytes = self._waiting, [], 0
                 closing = self._closing
             with self._timed():
