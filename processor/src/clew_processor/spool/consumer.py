@@ -93,7 +93,7 @@ class Pace:
     """
 
     every_s: float
-    share: float = 0.05
+    share: float = 0.02
     every_batches: int = 1000
     every_bytes: int = 256 * 1024 * 1024
 

@@ -154,7 +154,7 @@ class DiskFiles:
         """See `Files`."""
         temporary = self._path / f"{name}{_TEMPORARY}"
         try:
-            with temporary.open("wb", buffering=0) as file:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0) as file:
                 view = memoryview(data)
                 while view:
                     view = view[file.write(view) :]
