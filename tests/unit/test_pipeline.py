@@ -132,6 +132,12 @@ def test_what_is_not_a_span_any_more_is_on_the_ledger():
     assert ledger(damaged) == {("", "damaged"): (7, 0, 0, 7, 0), ("default", ""): (1, 1, 0, 0, 0)}
 
 
+def test_spans_of_a_request_that_turns_out_to_be_none_are_all_on_the_ledger():
+    assert ledger(pipeline().process(special(Kind.TRACES, body=b"\xff", count=5), ())) == {
+        ("default", "undecodable"): (5, 0, 0, 5, 0)
+    }
+
+
 def test_orders_to_retry_are_handed_on():
     batch = special(Kind.RETRY, body=b'["a"]')
     assert pipeline().process(batch, ()).retries == batch.records

@@ -3,7 +3,7 @@
 ClewError
 ├── ConfigError        a setting is wrong; the processor does not start
 ├── StartError         an address or directory cannot be had; the processor does not start
-├── StoreError         the store did not take an insert; the sender should try again
+├── StoreError         the store did not take an insert (see `write.trouble.StoreFault` for whose fault that was)
 ├── Stopped            the processor is leaving: what was begun will be done again after its next start
 └── Refused            a request is not taken (see `RefusalKind` for what the sender should do)
 """
@@ -26,7 +26,7 @@ class StartError(ClewError):
 
 
 class StoreError(ClewError):
-    """The store did not take an insert, after retries. Nothing of it may be acknowledged."""
+    """The store did not confirm an insert. What was acknowledged is in the spool."""
 
 
 class Stopped(ClewError):  # noqa: N818 - it is an order, not a fault

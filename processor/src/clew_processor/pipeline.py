@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from clew_processor.normalise.normaliser import Normaliser
     from clew_processor.sample.sampler import Sampler
     from clew_processor.spool.batches import Batch
-    from clew_processor.spool.record import Placed
+    from clew_processor.spool.record import Placed, Record
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Pipeline:
     def process(self, batch: Batch, excluded: Collection[int]) -> Processed:
         """See `spool.consumer.Stages`."""
         processed = Processed()
-        requests: list[Request] = []
+        requests: list[Placed] = []
         if batch.lost_spans > 0:
             processed.ledger.rejected("", DAMAGED, batch.lost_spans)
         for placed in batch.records:
@@ -97,7 +97,7 @@ class Pipeline:
             elif record.kind is Kind.RULES:
                 self._adopt(record.body)
             else:
-                requests.append(Request(record.body, record.tenant, record.arrival_ns))
+                requests.append(placed)
         if requests:
             self._rows(requests, batch.arrival_ns, processed)
         return processed
@@ -110,13 +110,11 @@ class Pipeline:
         """See `spool.consumer.Stages`."""
         found = []
         for placed in batch.records:
-            record = placed.record
-            if record.kind is not Kind.TRACES:
+            if placed.record.kind is not Kind.TRACES:
                 continue
             alone = Pipeline(self._new_stages, self._rules, self._metrics)
             try:
-                request = Request(record.body, record.tenant, record.arrival_ns)
-                alone._rows([request], batch.arrival_ns, Processed())
+                alone._rows([placed], batch.arrival_ns, Processed())
             except BaseException:  # the kernel's panics are no `Exception`
                 found.append(placed.start)
         return found
@@ -167,11 +165,12 @@ class Pipeline:
             self._rules, self._stages = rules, self._new_stages(rules)
             self._remember(remembered)
 
-    def _rows(self, requests: Sequence[Request], arrival_ns: int, processed: Processed) -> None:
-        stages = self._stages
+    def _rows(self, placed: Sequence[Placed], arrival_ns: int, processed: Processed) -> None:
+        stages, records = self._stages, [one.record for one in placed]
         with self._metrics.stage("decode"):
+            requests = [Request(record.body, record.tenant, record.arrival_ns) for record in records]
             batch = stages.decoder.decode(requests, arrival_ns)
-        _count_verdicts(batch, processed.ledger)
+        _count_verdicts(batch, records, processed.ledger)
         self._metrics.count_resends(late=sum(verdict.late for verdict in batch.verdicts), forgotten=batch.forgotten)
         if not batch.spans.num_rows:
             return
@@ -198,9 +197,9 @@ class Pipeline:
             }
 
 
-def _count_verdicts(batch: DecodedBatch, ledger: LedgerCounts) -> None:
-    for tenant, verdict in zip(batch.tenants, batch.verdicts, strict=True):
+def _count_verdicts(batch: DecodedBatch, records: Sequence[Record], ledger: LedgerCounts) -> None:
+    for record, verdict in zip(records, batch.verdicts, strict=True):
         if verdict.error is not None:  # the door thought otherwise; it cannot be, but must not be lost
-            ledger.rejected(tenant, UNDECODABLE, 1)
+            ledger.rejected(record.tenant, UNDECODABLE, record.spans)
         for reason, rejected in verdict.rejected:
-            ledger.rejected(tenant, reason, rejected)
+            ledger.rejected(record.tenant, reason, rejected)

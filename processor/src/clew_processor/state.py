@@ -7,7 +7,7 @@ import pickle
 import time
 from typing import Any
 
-_MODULES = ("clew_processor.", "numpy", "pyarrow")
+_PACKAGES = frozenset({"clew_processor", "numpy", "pyarrow"})
 """Classes of these are made when state is read."""
 _BUILTINS = frozenset(
     {
@@ -55,6 +55,6 @@ class _Yielding(io.BytesIO):
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> Any:
         """The class, if state may be made of it."""
-        if (module, name) in _BUILTINS or module.startswith(_MODULES):
+        if (module, name) in _BUILTINS or module.partition(".")[0] in _PACKAGES:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} is not a part of state")

@@ -26,7 +26,7 @@ class Metrics:
         self.registry.register(self.ledger)
         self._stage_cpu = Counter(
             "clew_stage_seconds",
-            "CPU seconds of the pipeline thread by stage.",
+            "CPU seconds by stage: `spool` on the thread that writes it, the others on the pipeline's.",
             ["stage"],
             registry=self.registry,
         )

@@ -87,16 +87,13 @@ class Committer:
     def _room_for(self, group: Sequence[Record]) -> tuple[list[Refused | None], list[Record]]:
         size = self._log.size
         room = self._max_spool_bytes - size
-        full = Refused(
-            RefusalKind.UNAVAILABLE,
-            f"the spool holds {size} bytes that the store has not taken yet, the limit is {self._max_spool_bytes}: "
-            "send it again shortly",
-        )
         answers: list[Refused | None] = []
         taken = []
         for record in group:
             if room <= 0 or len(record.body) > room:
-                answers.append(full)
+                text = f"the spool holds {size} bytes that the store has not taken yet, the limit is "
+                text += f"{self._max_spool_bytes}: send it again shortly"
+                answers.append(Refused(RefusalKind.UNAVAILABLE, text))
                 continue
             room -= len(record.body)
             answers.append(None)

@@ -19,7 +19,7 @@ SERVICE = "clew-doctor"
 
 _SEND_TIMEOUT_S = 10.0
 
-#: An acknowledged span is in the store; a processor that spools may need a moment to make it readable.
+#: An acknowledged span is in the spool; it takes a moment until it can be read.
 _READ_TIMEOUT_S = 10.0
 
 
