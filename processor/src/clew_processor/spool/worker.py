@@ -114,10 +114,16 @@ class Worker:
                 with self._changed:
                     if not self._news and self._draining:
                         break
-                    if not self._news:
+                    miscounted = (
+                        not self._news and self._closed > 0
+                    )  # a batch was taken before it was told to be closed
+                    if miscounted:
                         self._closed = 0
+                    elif not self._news:
                         self._changed.wait(IDLE_S)
                     self._news = False
+                if miscounted:
+                    taken()  # or who closes batches would wait for a batch that is done
                 consumer.rest()
             except Stopped:
                 return
