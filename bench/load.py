@@ -4,6 +4,7 @@
 object a line, on its standard input:
 
     {"parse": true}                              -> {"spans", "seconds"}     CPU of the generated protobuf classes
+    {"decode": true}                             -> {"spans", "seconds"}     CPU of the kernel without any plan
     {"target": "127.0.0.1:4317", "part": "warmup" | "measured"}
                                                  -> {"spans", "bytes", "requests", "seconds", "rejected", "retries",
                                                      "ack_ms": [median, 99th percentile]}
@@ -56,6 +57,8 @@ def main() -> None:
         order = json.loads(line)
         if order.get("parse"):
             result = {"spans": counts["warmup"], "seconds": yardsticks.parse_seconds(parts["warmup"])}
+        elif order.get("decode"):
+            result = {"spans": counts["measured"], "seconds": yardsticks.decode_seconds(parts["measured"])}
         else:
             result = asyncio.run(_send(order["target"], parts[order["part"]]))
             result["spans"] = counts[order["part"]]

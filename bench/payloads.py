@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import captured
 import shapes
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Case:
         pool_spans: Distinct spans built; sent again, with new ids and texts, until there are enough.
         spans: Spans sent while the clock runs.
         bar: The most the processor may cost, as a multiple of the discarding server; None for no bar.
+        genai_bar: Likewise, the most that telling what spans mean may cost: normalise, enrich, and what decode takes
+            beyond the plain OTLP columns.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Case:
     pool_spans: int
     spans: int
     bar: float | None = None
+    genai_bar: float | None = None
 
 
 CASES = (
@@ -55,6 +59,7 @@ CASES = (
     Case("400 B x 10", "small", 10, 30_000, 60_000),
     Case("4 kB x 512", "large", 512, 20_400, 100_000, bar=6.0),
     Case("growing x 64", "growing", 64, 6_100, 24_400),
+    Case("dialects x 512", "captured", 512, 10_240, 81_920, genai_bar=1.5),
 )
 
 
@@ -117,16 +122,16 @@ def span_count(pool: list[Template], requests: int) -> int:
 
 
 def _stream(case: Case) -> Iterator[Traced]:
-    if case.shape == "growing":
-        for step in shapes.growing():
-            yield from step
+    if case.shape in ("growing", "captured"):
+        for together in shapes.growing() if case.shape == "growing" else captured.runs(case.pool_spans):
+            yield from together
         return
     build = {"small": shapes.small, "large": shapes.large}[case.shape]
     traces = build(case.pool_spans // shapes.SPANS_PER_TRACE)
     together = max(1, PARTS * case.request_spans // shapes.SPANS_PER_TRACE)
     while group := list(islice(traces, together)):
         # One agent process after the other: its requests carry one resource.
-        group.sort(key=lambda trace: trace[0].service)
+        group.sort(key=lambda trace: shapes.SENDERS.index(trace[0].sender))
         size = shapes.SPANS_PER_TRACE // PARTS
         for part in range(PARTS):
             for trace in group:
@@ -141,14 +146,11 @@ def _chunks(stream: Iterator[Traced], size: int) -> Iterator[list[Traced]]:
 def _template(chunk: list[Traced]) -> Template:
     request = ExportTraceServiceRequest()
     groups = {}
-    for service, span in chunk:
-        if service not in groups:
-            resource = request.resource_spans.add()
-            resource.resource.attributes.extend(shapes.attributes(dict(shapes.RESOURCES[service])))
-            groups[service] = resource.scope_spans.add()
-            groups[service].scope.name = "opentelemetry.instrumentation.genai"
-            groups[service].scope.version = "1.3b0"
-        groups[service].spans.append(span)
+    for sender, span in chunk:
+        if sender not in groups:
+            resource = request.resource_spans.add(resource=sender.resource)
+            groups[sender] = resource.scope_spans.add(scope=sender.scope)
+        groups[sender].spans.append(span)
     body = request.SerializeToString()
     ids = list(_ids(body))
     return Template(

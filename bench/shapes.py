@@ -17,9 +17,11 @@ import json
 import random
 import re
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 if TYPE_CHECKING:
@@ -43,14 +45,22 @@ _ERROR_SHARE = 0.02
 _EVENT_SHARE = 0.05
 
 
-class Traced(NamedTuple):
-    """A span and the service whose resource it belongs to."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Sender:
+    """Who sends a span: the resource and the scope it stands under."""
 
-    service: int
+    resource: Resource
+    scope: InstrumentationScope
+
+
+class Traced(NamedTuple):
+    """A span and its sender."""
+
+    sender: Sender
     span: Span
 
 
-RESOURCES = tuple(
+_RESOURCES = tuple(
     {
         "service.name": f"agents-{name}",
         "service.version": "2026.11.3",
@@ -93,7 +103,7 @@ def growing(seed: int = 3) -> Iterator[list[Traced]]:
     """
     rng = random.Random(seed)
     words = _Words(rng)
-    setups = [_setup(words) for _ in RESOURCES]
+    setups = [_setup(words) for _ in _AGENTS]
     runs = [_Conversation(rng, words, setups, index) for index in range(CONVERSATIONS)]
     for _ in range(STEPS):
         for run in runs:
@@ -117,6 +127,15 @@ def _value(value: object) -> AnyValue:
     if isinstance(value, list):
         return AnyValue(array_value=ArrayValue(values=[_value(item) for item in value]))
     return AnyValue(string_value=str(value))
+
+
+SENDERS = tuple(
+    Sender(
+        Resource(attributes=attributes(dict(resource))),
+        InstrumentationScope(name="opentelemetry.instrumentation.genai", version="1.3b0"),
+    )
+    for resource in _RESOURCES
+)
 
 
 class _Words:
@@ -164,7 +183,7 @@ def _message(role: str, text: str) -> dict[str, object]:
 
 
 def _trace(rng: random.Random, content: Callable[[str], dict[str, object]]) -> list[Traced]:
-    service = rng.randrange(len(RESOURCES))
+    service = rng.randrange(len(_AGENTS))
     trace_id, root_id = rng.randbytes(16), rng.randbytes(8)
     agent, conversation = _AGENTS[service], f"c{rng.getrandbits(40):x}"
     now = time.time_ns() - rng.randrange(20_000_000_000)
@@ -190,7 +209,7 @@ def _trace(rng: random.Random, content: Callable[[str], dict[str, object]]) -> l
             if failed:
                 span.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message="timed out"))
                 span.attributes.extend(attributes({"error.type": "TimeoutError"}))
-        spans.append(Traced(service, span))
+        spans.append(Traced(SENDERS[service], span))
     values = _agent(rng, agent, conversation) | content("agent")
     root = Span(
         trace_id=trace_id,
@@ -201,7 +220,7 @@ def _trace(rng: random.Random, content: Callable[[str], dict[str, object]]) -> l
         end_time_unix_nano=now + len(kinds) * 300_000_000,
         attributes=attributes(values),
     )
-    return [*spans, Traced(service, root)]
+    return [*spans, Traced(SENDERS[service], root)]
 
 
 def _name(kind: str, values: dict[str, object]) -> str:
@@ -330,7 +349,7 @@ class _Conversation:
     def __init__(self, rng: random.Random, words: _Words, setups: list[dict[str, object]], index: int) -> None:
         self._rng = rng
         self._words = words
-        self._service = index % len(RESOURCES)
+        self._service = index % len(_AGENTS)
         self._agent = _AGENTS[self._service]
         self._name = f"conv_{index:04d}_{MARK}"
         self._trace_id, self._root_id = rng.randbytes(16), rng.randbytes(8)
@@ -378,7 +397,7 @@ class _Conversation:
             end_time_unix_nano=self._now,
             attributes=attributes(values),
         )
-        return Traced(self._service, span)
+        return Traced(SENDERS[self._service], span)
 
     def _span(self, kind: str, values: dict[str, object]) -> Traced:
         start, self._now = self._now, self._now + 400_000_000
@@ -392,7 +411,7 @@ class _Conversation:
             end_time_unix_nano=self._now,
             attributes=attributes(values),
         )
-        return Traced(self._service, span)
+        return Traced(SENDERS[self._service], span)
 
 
 def _definition(name: str, words: _Words) -> dict[str, object]:
