@@ -10,7 +10,7 @@ from clew_processor.enrich import loops as loops_module
 from shared.genai import agent, at, chat, tool
 from shared.merged import current_loops, merged_runs
 from shared.otlp import request
-from shared.pipeline import ARRIVAL, Recorder, arrived, new_pipeline
+from shared.pipeline import ARRIVAL, TENANT, Recorder, arrived, new_pipeline
 from shared.stages import HOUR, SECOND, Arrival, Stages, decoded
 from shared.stages import run as run_stages
 
@@ -195,7 +195,7 @@ def test_a_late_span_extends_a_loop_at_its_front():
     spans = [tool(i + 1, "search", {}, start=at(i)) for i in range(4)]
     sink = sent(spans[1:], spans[:1])
     assert found(sink) == [("same_call", 4, 1, 4)]
-    assert run(sink)["loops"] == 1
+    assert merged_runs(sink)[TENANT, f"{1:032x}"]["loops"] == 1
 
 
 def test_late_model_calls_are_added_to_the_waste():
@@ -263,36 +263,43 @@ def test_an_endless_run_is_closed_with_its_loop(monkeypatch):
     assert run(sink)["tool_calls"] == 50
 
 
-def test_runs_longest_untouched_are_forgotten_first(monkeypatch):
+def test_calls_of_longest_ago_are_forgotten_first(monkeypatch):
     monkeypatch.setattr(loops_module, "MAX_EVENTS", 4)
     old, new = ([tool(i + 1, "search", {}, start=at(i), trace_id=trace) for i in range(4)] for trace in (1, 2))
     sink = sent(old[:2], new[:2], new[2:3], old[2:3], old[3:])
     assert {row["trace_id"][-1] for row in current_loops(sink)} == {"2"}
 
 
+def test_a_loop_that_was_told_stays_when_its_first_calls_are_forgotten(monkeypatch):
+    monkeypatch.setattr(loops_module, "MAX_EVENTS", 8)
+    looping = [tool(i + 1, "search", {}, start=at(i)) for i in range(6)]
+    others = [tool(i + 20, "fetch", {"i": i}, trace_id=2, start=at(i)) for i in range(12)]
+    sink = sent(looping[:4], others[:6], looping[4:5], others[6:], looping[5:])
+    assert found(sink) == [("same_call", 4, 1, 4)]
+    assert merged_runs(sink)[TENANT, f"{1:032x}"]["loops"] == 1
+
+
 def held(stages: Stages) -> tuple[int, int]:
-    """Runs remembered, and rows of batches kept for them."""
-    runs = stages.enricher.state()["loops"]["runs"]
-    batches = {id(batch): batch for *_, tools, asked, models in runs for batch, _, _ in (*tools, *asked, *models)}
-    return len(runs), sum(map(len, batches.values()))
+    """Suspicious runs remembered, and calls kept."""
+    state = stages.enricher.state()["loops"]
+    return len(state["suspects"]), sum(len(key) for pieces, _ in state["logs"] for key, *_ in pieces)
 
 
-def test_a_run_that_nothing_is_heard_of_for_a_day_is_forgotten():
+def test_calls_and_suspicions_are_forgotten_after_a_day():
     stages = Stages()
-    spans = ((tool(1, "search", {}, trace_id=1), tool(2, "search", {}, trace_id=2)),)
+    spans = ((tool(1, "search", {}, trace_id=1, failed=True), tool(2, "search", {}, trace_id=2)),)
     run_stages(stages, decoded([Arrival(ARRIVAL, spans)]))
     run_stages(stages, decoded([Arrival(ARRIVAL + 20 * HOUR, ((tool(3, "search", {}, trace_id=2),),))]))
     stages.enricher.tick(ARRIVAL + 24 * HOUR)
     assert held(stages) == (2, 3)
     stages.enricher.tick(ARRIVAL + 24 * HOUR + SECOND)
-    assert held(stages) == (1, 3)
+    assert held(stages) == (1, 1)
     stages.enricher.tick(ARRIVAL + 45 * HOUR)
     assert held(stages) == (0, 0)
 
 
-def test_a_run_that_goes_on_and_on_does_not_keep_the_calls_of_others(monkeypatch):
+def test_no_more_calls_are_kept_than_there_is_room_for(monkeypatch):
     monkeypatch.setattr(loops_module, "MAX_EVENTS", 100)
-    monkeypatch.setattr(loops_module, "SLACK_ROWS", 50)
     stages = Stages()
     most = 0
     for i in range(60):
@@ -300,7 +307,7 @@ def test_a_run_that_goes_on_and_on_does_not_keep_the_calls_of_others(monkeypatch
         spans = ((tool(100 * i + 99, "fetch", {"i": i}, trace_id=1), *others),)
         run_stages(stages, decoded([Arrival(ARRIVAL + i * SECOND, spans)]))
         most = max(most, held(stages)[1])
-    assert most <= 2 * 100 + 50
+    assert most <= 100
 
 
 def test_what_a_reinstated_copy_asks_for_is_counted_again():

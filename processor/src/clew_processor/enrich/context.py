@@ -171,7 +171,8 @@ class _Blocks:
         # Rounding where each block ends, not its length, keeps the sum; doubles are exact up to 2**53 tokens.
         end = np.rint((upto - before) / total * whole).astype(np.int64)
         begin = np.rint((upto - before - size) / total * whole).astype(np.int64)
-        return end - begin
+        share: Int64s = end - begin
+        return share
 
 
 def _whole(

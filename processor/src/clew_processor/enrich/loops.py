@@ -7,55 +7,68 @@ instead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from operator import attrgetter
+from collections import OrderedDict
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from clew_processor.arrow import decimals, timestamps
-from clew_processor.enrich.history import (
-    ModelCall,
-    RunHistory,
-    copies_that_asked,
-    model_calls,
-    packed,
-    requested_calls,
-    tool_calls,
-)
-from clew_processor.enrich.memory import Recent
-from clew_processor.enrich.streaks import Streak, streaks
+from clew_processor.enrich.history import fingerprints, model_calls, requested_calls, tool_calls
+from clew_processor.enrich.ids import id_numbers, id_texts
+from clew_processor.enrich.recent_keys import RecentKeys
+from clew_processor.enrich.run_log import RunLog
+from clew_processor.enrich.streaks import Calls, count_retries, streaks
+from clew_processor.normalise.normaliser import run_keys
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from clew_processor.enrich.calls import Changed
-    from clew_processor.enrich.history import AnyCalls, ModelCalls, Slice, ToolCalls
+    from clew_processor.enrich.lookup import Keys
     from clew_processor.enrich.remembered import RunKey
+    from clew_processor.enrich.run_log import Columns, Rows
     from clew_processor.enrich.usage import Usage
     from clew_processor.normalise.spans import Spans
 
-MAX_EVENTS = 2_000_000
-"""Calls remembered over all runs; beyond it the runs longest untouched are forgotten."""
+MAX_EVENTS = 1_000_000
+"""Tool calls remembered over all runs, as many that were asked for, and as many model calls; beyond it the oldest are
+forgotten."""
 MAX_CALLS_PER_RUN = 20_000
-"""A suspicious run with more tool and model calls than this is looked at no further: its loops stay as they are."""
+"""A suspicious run with more tool calls than this is looked at no further: its loops stay as they are."""
 MAX_FINGERPRINTS = 1_000_000
 """Calls in one generation of the memory of what was called before."""
+MAX_SUSPECTS = 200_000
+"""Runs with a repeated or failed call; beyond it those longest untouched are forgotten."""
 IDLE_S = 86_400
-"""A run not heard of for so long is forgotten."""
-SLACK_ROWS = 100_000
-"""Rows kept of which no run holds a part, beside as many as runs do hold."""
-MAX_BATCHES, ROWS_PER_BATCH = 512, 500
-"""Batches kept, and how large further ones are on average at least. Many small ones are slow to write down."""
+"""A call is remembered for so long, and so is a run not heard of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A streak and what it wasted: the model calls that led to repetitions 2 and later."""
+    """The same call several times in a row, and what it wasted.
 
-    streak: Streak
+    Attributes:
+        pattern, repetitions: see `streaks.Streak`.
+        tool, args: of the call; its arguments' hash as 16 bytes, little-endian.
+        agent: that made the first of them.
+        first_span_id, last_span_id, started_ns, last_ns: of the first and the last call, and when they began.
+        wasted_tokens, wasted_nano: own usage of the run's model calls that led to repetitions 2 and later.
+    """
+
+    pattern: str
+    repetitions: int
+    tool: str
+    args: bytes
+    agent: str
+    first_span_id: str
+    last_span_id: str
+    started_ns: int
+    last_ns: int
     wasted_tokens: int
     wasted_nano: int
 
@@ -86,26 +99,35 @@ class LoopChanges:
 
 
 @dataclass(slots=True)
-class _Run:
-    number: int  # its key in any batch
+class _Suspect:
+    """A run that may have made the same call twice (`repeats`) or of which a call failed (`fails`).
+
+    `closed` is one that is looked at no further: it is too long, or some of its calls are forgotten.
+    """
+
+    run: RunKey
     touched: int  # when it was last heard of
-    history: RunHistory = field(default_factory=RunHistory)
-    repeats: bool = False  # it may have made the same call twice
-    fails: bool = False  # a call of it failed
-    closed: bool = False  # too long to be looked at any further
-    loops: dict[str, Loop] = field(default_factory=dict)
+    since: int  # number of the batch that its first call came with, as far as known, or of an earlier one
+    repeats: bool = False
+    fails: bool = False
+    closed: bool = False
     retries: int = 0
+    loops: dict[str, Loop] = field(default_factory=dict)  # by the span id of the first call
+
+
+_SUSPECT = ("run", "touched", "since", "repeats", "fails", "closed", "retries")
 
 
 class LoopFinder:
-    """Remembers the calls of running runs; bounded by `MAX_EVENTS`."""
+    """Remembers the calls of the last day; bounded by `MAX_EVENTS`."""
 
     def __init__(self) -> None:
-        self._runs: dict[RunKey, _Run] = {}  # longest untouched first
-        self._events = 0
-        self._batches = 0  # that runs hold parts of
-        self._rows = 0  # of these batches
-        self._before = Recent(size=MAX_FINGERPRINTS, keep_s=IDLE_S)
+        self._tools, self._requested, self._models, self._verdicts = (
+            RunLog(rows=MAX_EVENTS, keep_s=IDLE_S) for _ in range(4)
+        )
+        self._suspects: OrderedDict[int, _Suspect] = OrderedDict()  # by key of the run, longest untouched first
+        self._before = RecentKeys(size=MAX_FINGERPRINTS, keep_s=IDLE_S)
+        self._batch = 0
 
     def find(self, spans: Spans, usage: Usage, now: int) -> LoopChanges:
         """Takes note of a batch's calls and says which loops they make or unmake.
@@ -116,200 +138,254 @@ class LoopFinder:
             now: by the `ArrivalClock`.
         """
         self.forget(now)
-        touched: dict[RunKey, _Run] = {}
-        models, slices = model_calls(spans, usage)
-        self._take(models, slices, "models", touched, now)
-        by_kind = [(tool_calls(spans), "tools")]
-        if spans.requested_calls.any():
-            by_kind.append((requested_calls(spans, usage), "requested"))
-        for (calls, fingerprints, slices), kind in by_kind:
-            states = self._take(calls, slices, kind, touched, now)
-            if slices:
-                first = [start for _, _, start, _ in slices]
-                again = np.logical_or.reduceat(self._again(fingerprints), first)
-                failed = np.logical_or.reduceat(calls.failed, first)
-                for i in np.flatnonzero(again).tolist():
-                    states[i].repeats = True
-                for i in np.flatnonzero(failed).tolist():
-                    states[i].fails = True
-        for run, span_id in copies_that_asked(spans, usage):
-            if not touched[run].closed:
-                touched[run].history.uncounted.add(span_id)
-        if usage.superseded:
-            self._correct(usage.superseded, -1, touched, now)
-        if usage.reinstated:
-            self._correct(usage.reinstated, 1, touched, now)
+        self._batch += 1
+        touched = [self._note_models(spans, usage, now)]
+        for log, (rows, columns) in self._called(spans, usage):
+            run = spans.run_keys[spans.run[rows]]
+            log.add(run, columns, batch=self._batch, now=now)
+            touched.append(run)
+            again = self._again(fingerprints(columns, run))
+            self._suspect(spans, rows, again, columns["failed"], now)
+        for changed, counts in ((usage.superseded, False), (usage.reinstated, True)):
+            if changed:
+                touched.append(self._correct(changed, now, counts=counts))
         changes = LoopChanges()
-        for run, state in touched.items():
-            if (state.repeats or state.fails) and not state.closed:
-                self._judge(run, state, changes)
-                if state.history.events > MAX_CALLS_PER_RUN:
-                    self._let_go(state)
-                    state.closed = True
-            if state.loops:
-                changes.looping.append(state.number)
-        while self._events > MAX_EVENTS and len(self._runs) > 1:
-            self._drop_oldest()
-        if self._rows > 2 * self._events + SLACK_ROWS or self._batches > MAX_BATCHES + self._rows // ROWS_PER_BATCH:
-            self._pack()
+        if self._suspects:
+            self._judge(np.unique(np.concatenate(touched)), changes, now)
         return changes
 
     def forget(self, now: int) -> None:
-        """Forgets runs not heard of for `IDLE_S` by now (`ArrivalClock`)."""
-        while self._runs and next(iter(self._runs.values())).touched < now - IDLE_S * 10**9:
-            self._drop_oldest()
+        """Forgets calls and runs of longer ago than `IDLE_S` by now (`ArrivalClock`)."""
+        for log in (self._tools, self._requested, self._models, self._verdicts):
+            log.forget(now)
+        while self._suspects and (
+            next(iter(self._suspects.values())).touched < now - IDLE_S * 10**9 or len(self._suspects) > MAX_SUSPECTS
+        ):
+            self._suspects.popitem(last=False)
         self._before.forget(now)
 
     def state(self) -> object:
         """What it remembers."""
-        runs = [
-            (
-                run, state.number, state.touched, state.repeats, state.fails, state.closed, state.retries,
-                state.loops or None, state.history.corrected or None, state.history.uncounted or None,
-                state.history.tools, state.history.requested, state.history.models,
-            )
-            for run, state in self._runs.items()
-        ]  # fmt: skip
-        return {"runs": runs, "before": self._before.state()}
+        return {
+            "logs": [log.state() for log in (self._tools, self._requested, self._models, self._verdicts)],
+            "suspects": [
+                (
+                    key,
+                    *(getattr(suspect, name) for name in _SUSPECT),
+                    [astuple(loop) for loop in suspect.loops.values()],
+                )
+                for key, suspect in self._suspects.items()
+            ],
+            "before": self._before.state(),
+            "batch": self._batch,
+        }
 
     def restore(self, state: Any) -> None:
         """Remembers that instead."""
-        self._runs = {}
-        self._events = 0
+        logs = (self._tools, self._requested, self._models, self._verdicts)
+        for log, kept in zip(logs, state["logs"], strict=True):
+            log.restore(kept)
+        self._suspects = OrderedDict()
+        for key, *told, loops in state["suspects"]:
+            suspect = self._suspects[key] = _Suspect(*told)
+            suspect.loops = {loop.first_span_id: loop for loop in (Loop(*one) for one in loops)}
         self._before.restore(state["before"])
-        batches: dict[int, ToolCalls | ModelCalls] = {}
-        for run, number, touched, repeats, fails, closed, retries, loops, corrected, uncounted, *parts in state["runs"]:
-            history = RunHistory(*parts)
-            history.corrected, history.uncounted = corrected or {}, uncounted or set()
-            for batch, start, end in history.parts():
-                history.events += end - start
-                batches[id(batch)] = batch
-            self._events += history.events
-            self._runs[run] = _Run(number, touched, history, repeats, fails, closed, loops or {}, retries)
-        self._batches = len(batches)
-        self._rows = sum(map(len, batches.values()))
+        self._batch = state["batch"]
 
-    def _touch(self, run: RunKey, number: int, touched: dict[RunKey, _Run], now: int) -> _Run:
-        if run not in touched:
-            state = self._runs.pop(run, None) or _Run(number, now)
-            state.touched = now
-            touched[run] = self._runs[run] = state
-        return touched[run]
+    def _called(self, spans: Spans, usage: Usage) -> Iterator[tuple[RunLog, tuple[NDArray[np.integer], Columns]]]:
+        yield self._tools, tool_calls(spans, usage)
+        if spans.requested_calls.any():
+            yield self._requested, requested_calls(spans)
 
-    def _take(
-        self, batch: AnyCalls, slices: list[Slice], kind: str, touched: dict[RunKey, _Run], now: int
-    ) -> list[_Run]:
-        """Adds each slice of a batch to its run's history. Returns the run of each."""
-        states = []
-        for run, number, start, end in slices:
-            state = touched.get(run) or self._touch(run, number, touched, now)
-            states.append(state)
-            if not state.closed:
-                getattr(state.history, kind).append((batch, start, end))
-                state.history.events += end - start
-                batch.live += end - start
-        self._events += batch.live
-        self._account(batch)
-        return states
+    def _note_models(self, spans: Spans, usage: Usage, now: int) -> Keys:
+        """Own usage, and which answers are copies: what they ask for is asked for elsewhere."""
+        rows, columns = model_calls(spans, usage)
+        run: Keys = spans.run_keys[spans.run[rows]]
+        self._models.add(run, columns, batch=self._batch, now=now)
+        copies = np.flatnonzero(usage.duplicate & (spans.requested_calls > 0))
+        if len(copies):
+            of_copies = spans.run_keys[spans.run[copies]]
+            asked = {"span": id_numbers(spans.span_id, copies), "counts": np.zeros(len(copies), np.bool_)}
+            self._verdicts.add(of_copies, asked, batch=self._batch, now=now)
+        return run
 
-    def _account(self, batch: ToolCalls | ModelCalls) -> None:
-        if batch.live:
-            self._batches += 1
-            self._rows += len(batch)
-
-    def _let_go(self, state: _Run) -> None:
-        for batch, start, end in state.history.parts():
-            batch.live -= end - start
-            if not batch.live:
-                self._batches -= 1
-                self._rows -= len(batch)
-        self._events -= state.history.events
-        state.history = RunHistory()
-
-    def _drop_oldest(self) -> None:
-        self._let_go(self._runs.pop(next(iter(self._runs))))
-
-    def _pack(self) -> None:
-        """Copies what runs hold out of the batches it came in: one long run must not keep everybody's calls."""
-        histories = [state.history for state in self._runs.values()]
-        self._batches = self._rows = 0
-        for parts_of in (attrgetter("tools"), attrgetter("requested"), attrgetter("models")):
-            holders = [parts_of(history) for history in histories]
-            parts = [part for held in holders for part in held]
-            if not parts:
-                continue
-            batch, at = packed(parts), 0
-            self._account(batch)
-            for held in holders:
-                count = sum(end - start for _, start, end in held)
-                if count:
-                    held[:] = [(batch, at, at + count)]
-                    at += count
-        for history in histories:
-            history.moved()
-
-    def _correct(self, changed: Changed, sign: int, touched: dict[RunKey, _Run], now: int) -> None:
+    def _correct(self, changed: Changed, now: int, *, counts: bool) -> Keys:
         """Earlier calls count no more, or count now."""
         each = changed.contributions
-        runs = zip(each.tenant.tolist(), each.trace.tolist(), strict=True)
-        starts = (each.end_ns - each.duration_ns).tolist()
-        tokens = (sign * (each.input_tokens + each.output_tokens)).tolist()
-        costs = (sign * each.cost_nano).tolist()
-        for run, span_id, call in zip(runs, changed.span_ids, map(ModelCall, starts, tokens, costs), strict=True):
-            state = self._runs.get(run)
-            if state is None or state.closed:
-                continue
-            self._touch(run, state.number, touched, now)
-            if state.history.corrected.pop(span_id, None) is None:  # else it is back to what it was
-                state.history.corrected[span_id] = call
-            if sign < 0:
-                state.history.uncounted.add(span_id)
-            else:
-                state.history.uncounted.discard(span_id)
-                state.repeats = True  # nobody looked whether what it asks for repeats anything
+        tenants, traces = each.tenant.tolist(), each.trace.tolist()
+        run = run_keys(tenants, traces)
+        sign = 1 if counts else -1
+        corrected = {
+            "start_ns": each.end_ns - each.duration_ns,
+            "tokens": sign * (each.input_tokens + each.output_tokens),
+            "cost_nano": sign * each.cost_nano,
+        }
+        self._models.add(run, corrected, batch=self._batch, now=now)
+        span = np.array([int(span_id, 16) for span_id in changed.span_ids], np.uint64)
+        verdicts = {"span": span, "counts": np.full(len(span), counts)}
+        self._verdicts.add(run, verdicts, batch=self._batch, now=now)
+        if counts:  # nobody looked whether what it asks for repeats anything
+            for key, tenant, trace in zip(run.tolist(), tenants, traces, strict=True):
+                self._suspects.setdefault(key, _Suspect((tenant, trace), now, self._batch)).repeats = True
+        return run
 
-    def _again(self, fingerprints: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    def _again(self, calls: Keys) -> NDArray[np.bool_]:
         """The calls that may repeat an earlier one of their run."""
-        distinct, counts = np.unique(fingerprints[fingerprints != 0], return_counts=True)
-        values = distinct.tolist()
-        known = self._before.known(values)
-        known.update(distinct[counts > 1].tolist())
-        self._before.add(values)
-        if not known:
-            return np.zeros(len(fingerprints), np.bool_)
-        return np.isin(fingerprints, np.fromiter(known, np.uint64, len(known)))
+        distinct, place, counts = np.unique(calls, return_inverse=True, return_counts=True)
+        again = (counts > 1) | self._before.among(distinct)
+        again &= distinct != 0
+        self._before.add(distinct[distinct != 0])
+        return again[place]
 
-    def _judge(self, run: RunKey, state: _Run, changes: LoopChanges) -> None:
-        change = RunChange()
-        retries = state.history.retries()
-        change.retries, state.retries = retries - state.retries, retries
-        found = list(streaks(state.history.calls())) if state.repeats else []
-        models = state.history.model_calls() if found else []
-        loops = {streak.first.span_id: _priced(streak, models) for streak in found}
-        for span_id, loop in loops.items():
-            before = state.loops.get(span_id)
-            if loop != before:
-                if before is not None and before.streak.pattern != loop.streak.pattern:
-                    changes.found.append((run, before, True))
-                changes.found.append((run, loop, False))
-                change.loops += before is None
-                change.tokens += loop.wasted_tokens - (before.wasted_tokens if before else 0)
-                change.cost_nano += loop.wasted_nano - (before.wasted_nano if before else 0)
-        for span_id, gone in state.loops.items():
-            if span_id not in loops:
-                changes.found.append((run, gone, True))
-                change.loops -= 1
-                change.tokens -= gone.wasted_tokens
-                change.cost_nano -= gone.wasted_nano
-        state.loops = loops
-        if change != RunChange():
-            changes.runs[run] = change
+    def _suspect(
+        self, spans: Spans, rows: NDArray[np.integer], again: NDArray[np.bool_], failed: NDArray[np.bool_], now: int
+    ) -> None:
+        for mask, why in ((again, "repeats"), (failed, "fails")):
+            if not mask.any():
+                continue
+            runs, first = np.unique(spans.run[rows[mask]], return_index=True)
+            of_run = rows[mask][first]
+            names = zip(spans.tenant.take(of_run).tolist(), spans.trace.take(of_run).tolist(), strict=True)
+            for key, run in zip(spans.run_keys[runs].tolist(), names, strict=True):
+                suspect = self._suspects.get(key)
+                if suspect is None:
+                    suspect = self._suspects[key] = _Suspect(run, now, self._batch)
+                setattr(suspect, why, True)
+
+    def _judge(self, touched: Keys, changes: LoopChanges, now: int) -> None:
+        """Looks at the suspicious ones of some runs."""
+        suspects = {key: suspect for key in touched.tolist() if (suspect := self._suspects.get(key)) is not None}
+        for key, suspect in suspects.items():
+            suspect.touched = now
+            self._suspects.move_to_end(key)
+        lost = max(self._tools.lost, self._requested.lost)
+        for suspect in suspects.values():
+            suspect.closed |= suspect.since <= lost
+        if looked_at := {key: suspect for key, suspect in suspects.items() if not suspect.closed}:
+            self._look(looked_at, changes)
+        changes.looping = [key for key, suspect in suspects.items() if suspect.loops]
+
+    def _look(self, suspects: dict[int, _Suspect], changes: LoopChanges) -> None:
+        tools = self._tools.of(_keys(suspects))
+        with_tools = set(tools.key.tolist()) if tools is not None else set()
+        requested = self._asked_for([key for key, one in suspects.items() if one.repeats and key not in with_tools])
+        loops: dict[int, dict[str, Loop]] = {key: {} for key in suspects}
+        retries = dict.fromkeys(suspects, 0)
+        for rows in (tools, requested):
+            if rows is None:
+                continue
+            in_order = rows.take(np.lexsort((rows["position"], rows["span"], rows["start_ns"], rows.key)))
+            calls = _calls(in_order)
+            if rows is tools:
+                retries |= count_retries(calls)
+            self._find_loops(in_order, calls, loops)
+            _note_extent(in_order, suspects)
+        for key, suspect in suspects.items():
+            _compare(suspect, loops[key], retries[key], changes)
+
+    def _asked_for(self, runs: list[int]) -> Rows | None:
+        """What the models of some runs asked for, without the answers of which a copy counts."""
+        if not runs:
+            return None
+        keys = np.sort(np.array(runs, np.uint64))
+        rows, verdicts = self._requested.of(keys), self._verdicts.of(keys)
+        if rows is None or verdicts is None:
+            return rows
+        last = dict(
+            zip(
+                zip(verdicts.key.tolist(), verdicts["span"].tolist(), strict=True),
+                verdicts["counts"].tolist(),
+                strict=True,
+            )
+        )
+        counts = [last.get(call, True) for call in zip(rows.key.tolist(), rows["span"].tolist(), strict=True)]
+        rows = rows.take(np.array(counts, np.bool_))
+        return rows if len(rows) else None
+
+    def _find_loops(self, rows: Rows, calls: Calls, loops: dict[int, dict[str, Loop]]) -> None:
+        found = list(streaks(calls))
+        if not found:
+            return
+        models = self._models.of(np.unique(rows.key[[streak.first for streak in found]]))
+        for streak in found:
+            first, last = streak.first, streak.last
+            key = int(rows.key[first])
+            first_id, last_id = id_texts(rows["span"][[first, last]])
+            started_ns, last_ns = rows["start_ns"][[first, last]].tolist()
+            tokens, cost_nano = _wasted(models, key, started_ns, last_ns)
+            loops[key][first_id] = Loop(
+                pattern=streak.pattern,
+                repetitions=streak.repetitions,
+                tool=rows["tool"].words[rows["tool"].codes[first]],
+                args=rows["args"][first].tobytes(),
+                agent=rows["agent"].words[rows["agent"].codes[first]],
+                first_span_id=first_id,
+                last_span_id=last_id,
+                started_ns=started_ns,
+                last_ns=last_ns,
+                wasted_tokens=tokens,
+                wasted_nano=cost_nano,
+            )
 
 
-def _priced(streak: Streak, models: list[ModelCall]) -> Loop:
-    """Wasted: own usage of the run's model calls that started after the first repetition and not after the last."""
-    wasted = [call for call in models if streak.first.start_ns < call.start_ns <= streak.last.start_ns]
-    return Loop(streak, sum(call.tokens for call in wasted), sum(call.cost_nano for call in wasted))
+def _note_extent(rows: Rows, suspects: dict[int, _Suspect]) -> None:
+    """With which batch the first call of each run came, and whether there are too many."""
+    starts = np.flatnonzero(np.concatenate(([True], rows.key[1:] != rows.key[:-1])))
+    counts = np.diff(np.append(starts, len(rows))).tolist()
+    since = np.minimum.reduceat(rows.batch, starts).tolist()
+    for key, count, first in zip(rows.key[starts].tolist(), counts, since, strict=True):
+        suspects[key].since = min(suspects[key].since, first)
+        suspects[key].closed = count > MAX_CALLS_PER_RUN
+
+
+def _keys(suspects: dict[int, _Suspect]) -> Keys:
+    return np.sort(np.fromiter(suspects, np.uint64, len(suspects)))
+
+
+def _calls(rows: Rows) -> Calls:
+    return Calls(
+        run=rows.key,
+        tool=rows["tool_key"],
+        same=rows["args"],
+        alone=~rows["args"].any(axis=1),
+        failed=rows["failed"],
+    )
+
+
+def _wasted(models: Rows | None, run: int, started_ns: int, last_ns: int) -> tuple[int, int]:
+    """Of the run's model calls that started after the first repetition and not after the last: tokens and cost."""
+    if models is None:
+        return 0, 0
+    key = np.uint64(run)
+    mine = slice(int(models.key.searchsorted(key)), int(models.key.searchsorted(key, "right")))
+    start = models["start_ns"][mine]
+    led = (start > started_ns) & (start <= last_ns)
+    # As Python integers: ten absurd costs are more than 64 bits hold.
+    return sum(models["tokens"][mine][led].tolist()), sum(models["cost_nano"][mine][led].tolist())
+
+
+def _compare(suspect: _Suspect, loops: dict[str, Loop], retries: int, changes: LoopChanges) -> None:
+    """What is different now from what was told of a run."""
+    change = RunChange(retries=retries - suspect.retries)
+    suspect.retries = retries
+    for span_id, loop in loops.items():
+        before = suspect.loops.get(span_id)
+        if loop != before:
+            if before is not None and before.pattern != loop.pattern:
+                changes.found.append((suspect.run, before, True))
+            changes.found.append((suspect.run, loop, False))
+            change.loops += before is None
+            change.tokens += loop.wasted_tokens - (before.wasted_tokens if before else 0)
+            change.cost_nano += loop.wasted_nano - (before.wasted_nano if before else 0)
+    for span_id, gone in suspect.loops.items():
+        if span_id not in loops:
+            changes.found.append((suspect.run, gone, True))
+            change.loops -= 1
+            change.tokens -= gone.wasted_tokens
+            change.cost_nano -= gone.wasted_nano
+    suspect.loops = loops
+    if change != RunChange():
+        changes.runs[suspect.run] = change
 
 
 def loop_rows(changes: LoopChanges, version: int) -> pa.Table | None:
@@ -322,7 +398,6 @@ def loop_rows(changes: LoopChanges, version: int) -> pa.Table | None:
     if not changes.found:
         return None
     runs, loops, deleted = zip(*changes.found, strict=True)
-    streak = [loop.streak for loop in loops]
 
     def text(values: list[str]) -> pa.Array:
         return pa.array(values, pa.utf8()).dictionary_encode()
@@ -334,16 +409,16 @@ def loop_rows(changes: LoopChanges, version: int) -> pa.Table | None:
         {
             "tenant_id": text([run[0] for run in runs]),
             "trace_id": pa.array([run[1] for run in runs]),
-            "agent_name": text([one.first.agent for one in streak]),
-            "pattern": text([one.pattern for one in streak]),
+            "agent_name": text([loop.agent for loop in loops]),
+            "pattern": text([loop.pattern for loop in loops]),
             "period": pa.array(np.ones(len(loops), np.uint32)),
-            "repetitions": pa.array([one.repetitions for one in streak], pa.uint32()),
-            "first_span_id": pa.array([one.first.span_id for one in streak]),
-            "last_span_id": pa.array([one.last.span_id for one in streak]),
-            "tool_name": text([one.first.tool for one in streak]),
-            "fingerprint": pa.array([one.first.args for one in streak], pa.binary(16)),
-            "started_at": timestamps(ints([one.first.start_ns for one in streak])),
-            "last_seen_at": timestamps(ints([one.last.start_ns for one in streak])),
+            "repetitions": pa.array([loop.repetitions for loop in loops], pa.uint32()),
+            "first_span_id": pa.array([loop.first_span_id for loop in loops]),
+            "last_span_id": pa.array([loop.last_span_id for loop in loops]),
+            "tool_name": text([loop.tool for loop in loops]),
+            "fingerprint": pa.array([loop.args for loop in loops], pa.binary(16)),
+            "started_at": timestamps(ints([loop.started_ns for loop in loops])),
+            "last_seen_at": timestamps(ints([loop.last_ns for loop in loops])),
             "wasted_tokens": pa.array(ints([loop.wasted_tokens for loop in loops])),
             "wasted_cost_usd": decimals(np.array([loop.wasted_nano for loop in loops], object), 38),
             "action": Words.constant("none", len(loops)).to_arrow(),

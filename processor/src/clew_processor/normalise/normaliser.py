@@ -205,6 +205,14 @@ def _tenant_of_rows(tenants: list[str], request: NDArray[np.integer]) -> Words:
     return Words(by_request[request], names)
 
 
+def run_keys(tenants: list[str], traces: list[str]) -> NDArray[np.uint64]:
+    """`Spans.run_keys` of some runs by their names."""
+    if not traces:
+        return np.zeros(0, np.uint64)
+    of_tenant = {name: xxhash.xxh3_64_intdigest(name.encode()) for name in set(tenants)}
+    return _trace_keys(traces) ^ np.array([of_tenant[name] for name in tenants], np.uint64)
+
+
 def _runs(tenant: Words, trace: Words) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """`Spans.run` and `Spans.run_keys`."""
     trace_keys = _trace_keys(trace.words)
