@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from clew_processor.enrich.lookup import KeyFilter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clew_processor.enrich.lookup import Keys
 
-_EMPTY: Keys = np.zeros(0, np.uint64)
-_TWICE = 2
-"""Sorted pieces are merged when one is not this many times as long as the next: few pieces, and each number is moved
-only so often as there are sizes."""
+_FAN = 8
+"""So many sorted pieces of one level are joined to one of the next: a number is moved a few times, and pieces stay
+few."""
+_KIND = 0
+
+
+class _Generation:
+    """Numbers in sorted pieces, and a filter before them: most that are asked for were never there."""
+
+    def __init__(self) -> None:
+        self.pieces: list[tuple[int, Keys]] = []  # level, numbers
+        self.size = 0
+        self._filter = KeyFilter(0)
+
+    def add(self, keys: Keys) -> None:
+        self._append(keys)
+        self.size += len(keys)
+        capacity = self._filter.capacity
+        if capacity is not None and self.size > capacity:
+            self._filter = KeyFilter(2 * self.size)
+            for _, piece in self.pieces:
+                self._filter.add(piece, _KIND)
+        else:
+            self._filter.add(keys, _KIND)
+
+    def among(self, keys: Keys, found: NDArray[np.bool_]) -> None:
+        if not self.pieces:
+            return
+        maybe = np.flatnonzero(self._filter.maybe(keys, _KIND))
+        if len(maybe):
+            wanted = keys[maybe]
+            for _, piece in self.pieces:
+                found[maybe] |= piece.take(piece.searchsorted(wanted), mode="clip") == wanted
+
+    def _append(self, keys: Keys) -> None:
+        pieces = self.pieces
+        pieces.append((0, keys))
+        while len(pieces) >= _FAN and pieces[-_FAN][0] == pieces[-1][0]:
+            joined = np.concatenate([piece for _, piece in pieces[-_FAN:]])
+            joined.sort()
+            pieces[-_FAN:] = [(pieces[-1][0] + 1, joined)]
 
 
 class RecentKeys:
     """Numbers in two generations: one is remembered while its generation or the next one fills.
 
-    What `memory.Recent` does with sets, for many more numbers: sorted arrays, eight bytes each.
+    What `memory.Recent` does with sets, for many more numbers: eight bytes each, and as much for the filter.
     """
 
     def __init__(self, *, size: int, keep_s: float) -> None:
@@ -33,54 +72,51 @@ class RecentKeys:
         """
         self._size = size
         self._keep_ns = int(keep_s * 1e9)
-        self._young: list[Keys] = []  # sorted pieces, the longest first
-        self._old: Keys = _EMPTY
+        self._young, self._old = _Generation(), _Generation()
         self._since = 0
 
     def among(self, keys: Keys) -> NDArray[np.bool_]:
-        """For each of the keys: is it remembered?"""
+        """For each of the keys, which are taken to be hashes: is it remembered?"""
         found = np.zeros(len(keys), np.bool_)
-        for piece in (*self._young, self._old):
-            if len(piece):
-                found |= piece.take(piece.searchsorted(keys), mode="clip") == keys
+        self._young.among(keys, found)
+        self._old.among(keys, found)
         return found
 
     def add(self, keys: Keys) -> None:
         """Remembers them.
 
         Args:
-            keys: sorted and distinct.
+            keys: sorted.
         """
-        if not len(keys):
-            return
-        self._young.append(keys)
-        while len(self._young) > 1 and len(self._young[-2]) < _TWICE * len(self._young[-1]):
-            last = self._young.pop()
-            self._young[-1] = np.union1d(self._young[-1], last)
-        if sum(map(len, self._young)) > self._size:
-            self._turn()
+        if len(keys):
+            self._young.add(keys)
+            if self._young.size > self._size:
+                self._turn()
 
     def forget(self, now: int) -> None:
         """Tells it the time (`ArrivalClock`)."""
-        while self._since + self._keep_ns <= now and (self._young or len(self._old)):
+        while self._since + self._keep_ns <= now and (self._young.size or self._old.size):
             self._turn()
             self._since += self._keep_ns
-        if not self._young and not len(self._old):
+        if not self._young.size and not self._old.size:
             self._since = now
 
-    def state(self) -> tuple[list[Keys], Keys, int]:
+    def state(self) -> object:
         """What it remembers."""
-        return list(self._young), self._old, self._since
+        return self._young.pieces, self._old.pieces, self._since
 
-    def restore(self, state: tuple[list[Keys], Keys, int]) -> None:
+    def restore(self, state: Any) -> None:
         """Remembers that instead."""
-        young, self._old, self._since = state
-        self._young = list(young)
+        young, old, self._since = state
+        self._young, self._old = _restored(young), _restored(old)
 
     def _turn(self) -> None:
-        self._old = self._young[0] if len(self._young) == 1 else _merged(self._young)
-        self._young = []
+        self._old, self._young = self._young, _Generation()
 
 
-def _merged(pieces: list[Keys]) -> Keys:
-    return np.unique(np.concatenate(pieces)) if pieces else _EMPTY
+def _restored(pieces: list[tuple[int, Keys]]) -> _Generation:
+    generation = _Generation()
+    for _, piece in pieces:
+        generation.add(piece)
+    generation.pieces = list(pieces)
+    return generation
