@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from clew_processor.normalise.spans import Spans
     from clew_processor.write.store import Store
 
-DIALECT = "otel_genai"
 TENANT = "default"
 KEY = b"0123456789abcdef"
 #: When requests arrive unless told otherwise: a minute after T0.
@@ -61,7 +60,6 @@ def new_decoder(
     *, max_span_bytes: int = 1 << 24, days: int = 3650, refresh_s: int = 86_400, resend_horizon_s: int = 0
 ) -> Decoder:
     return Decoder(
-        dialect=DIALECT,
         content_key=KEY,
         content_refresh_s=refresh_s,
         max_span_bytes=max_span_bytes,
@@ -73,7 +71,7 @@ def new_decoder(
 def new_stages(*, probability: float = 1.0, settle_s: float = 600, **decoder: int) -> StageSet:
     return StageSet(
         decoder=new_decoder(**decoder),
-        normaliser=Normaliser(DIALECT),
+        normaliser=Normaliser(),
         enricher=Enricher(_PRICES, settle_s=settle_s),
         sampler=Sampler(probability),
     )
@@ -153,7 +151,7 @@ def decode(
 
 def normalise(*bodies: ExportTraceServiceRequest, tenants: Sequence[str] = (), decoder: Decoder | None = None) -> Spans:
     """The canonical columns of some requests."""
-    return Normaliser(DIALECT).normalise(decode(*bodies, tenants=tenants, decoder=decoder))
+    return Normaliser().normalise(decode(*bodies, tenants=tenants, decoder=decoder))
 
 
 def one_by_one(bodies: Iterable[ExportTraceServiceRequest]) -> list[ExportTraceServiceRequest]:

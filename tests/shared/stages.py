@@ -25,7 +25,7 @@ from clew_processor.write.rows import content_rows, span_rows
 from shared.genai import agent, at, chat, gate, outcome, tool
 from shared.otlp import request, span
 from shared.payloads import bodies, files
-from shared.pipeline import ARRIVAL, DIALECT, decode, new_decoder
+from shared.pipeline import ARRIVAL, decode, new_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Stages:
         self._made = {"settle_s": settle_s, "probability": probability}
         self.enricher = Enricher(_PRICES, settle_s=settle_s)
         self.sampler = Sampler(probability)
-        self._normaliser = Normaliser(DIALECT)
+        self._normaliser = Normaliser()
         self._version = 0
 
     def tables(self, batch: DecodedBatch) -> Tables:

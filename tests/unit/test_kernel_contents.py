@@ -95,11 +95,11 @@ def test_absent_contents_are_empty_or_zero():
     assert contents(decoded) == []
 
 
-def test_the_first_listed_content_key_wins_and_all_of_them_leave_the_attributes():
+def test_the_first_listed_content_key_wins_and_the_others_stay_attributes():
     kernel = decoder(contents=[{"name": "m", "keys": ["new", "old"], "kind": "message", "form": "whole"}])
     decoded = decode(kernel, request(span(attributes={"old": "o", "new": "n", "x": "y"})))
     assert values(decoded, "m") == [hashed("n")]
-    assert values(decoded, "SpanAttributes") == [[("x", "y")]]
+    assert values(decoded, "SpanAttributes") == [[("x", "y"), ("old", "o")]]
 
 
 def test_whole_and_canonical_name_the_content_by_their_own_hash():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from clew_processor.normalise.normaliser import MAX_COUNT
+from clew_processor.normalise.columns import MAX_COUNT
 from shared.genai import TOKENS, agent, at, chat, tool
 from shared.otlp import request, span
 from shared.pipeline import decode, new_decoder, normalise

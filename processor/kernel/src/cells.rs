@@ -12,6 +12,11 @@ pub enum Cell<'a> {
     Bool(bool),
     /// A value whose text (or JSON) is wanted.
     Text(Value<'a>),
+    /// Text that was made on the way: its place in the span's scratch.
+    Made {
+        start: usize,
+        end: usize,
+    },
 }
 
 /// The value as a cell of a column of this type; none when it is not usable there.
@@ -20,7 +25,7 @@ pub enum Cell<'a> {
 /// of it. NaN and infinities are no numbers here: nothing can be counted with them.
 pub fn coerce<'a>(kind: Type, value: Value<'a>) -> Option<Cell<'a>> {
     match kind {
-        Type::Dict | Type::Str | Type::Hash64 => text(value).map(Cell::Text),
+        Type::Dict | Type::Str | Type::Hash64 => scalar(value).map(Cell::Text),
         Type::U64 => unsigned(value).map(Cell::U64),
         Type::I64 => signed(value).map(Cell::I64),
         Type::F64 => float(value).map(Cell::F64),
@@ -28,9 +33,20 @@ pub fn coerce<'a>(kind: Type, value: Value<'a>) -> Option<Cell<'a>> {
     }
 }
 
-fn text(value: Value<'_>) -> Option<Value<'_>> {
+/// The text inside quotes: some senders write every value as JSON. A text with something to unescape stays.
+#[inline]
+fn unquoted(text: &[u8]) -> &[u8] {
+    match text {
+        [b'"', inside @ .., b'"'] if memchr::memchr2(b'"', b'\\', inside).is_none() => inside,
+        _ => text,
+    }
+}
+
+/// The value, if it is a plain one, or the first of an array.
+pub fn scalar(value: Value<'_>) -> Option<Value<'_>> {
     let scalar = match value {
         Value::Array(array) => elements(array).next()?,
+        Value::Str(text) => Value::Str(unquoted(text)),
         other => other,
     };
     (!matches!(scalar, Value::Empty | Value::Array(_) | Value::KvList(_))).then_some(scalar)
@@ -41,7 +57,7 @@ fn unsigned(value: Value<'_>) -> Option<u64> {
         Value::Int(number) => u64::try_from(number).ok(),
         Value::Double(number) => whole(number).and_then(|number| u64::try_from(number).ok()),
         Value::Str(text) => {
-            let text = std::str::from_utf8(text).ok()?.trim();
+            let text = std::str::from_utf8(unquoted(text)).ok()?.trim();
             text.parse().ok().or_else(|| unsigned(Value::Double(text.parse().ok()?)))
         }
         _ => None,
@@ -53,7 +69,7 @@ fn signed(value: Value<'_>) -> Option<i64> {
         Value::Int(number) => Some(number),
         Value::Double(number) => whole(number).and_then(|number| i64::try_from(number).ok()),
         Value::Str(text) => {
-            let text = std::str::from_utf8(text).ok()?.trim();
+            let text = std::str::from_utf8(unquoted(text)).ok()?.trim();
             text.parse().ok().or_else(|| signed(Value::Double(text.parse().ok()?)))
         }
         _ => None,
@@ -69,7 +85,7 @@ fn float(value: Value<'_>) -> Option<f64> {
     let number = match value {
         Value::Int(number) => number as f64,
         Value::Double(number) => number,
-        Value::Str(text) => std::str::from_utf8(text).ok()?.trim().parse().ok()?,
+        Value::Str(text) => std::str::from_utf8(unquoted(text)).ok()?.trim().parse().ok()?,
         _ => return None,
     };
     number.is_finite().then_some(number)
@@ -84,15 +100,20 @@ fn boolean(value: Value<'_>) -> Option<bool> {
     }
 }
 
+/// The place of a value that is no attribute of its owner.
+pub const NOWHERE: u32 = u32::MAX;
+
 #[derive(Debug, Clone, Copy)]
 struct Pick<'a> {
     /// The owner of attributes this pick belongs to; another's is void.
     owner: u64,
     rank: u16,
+    /// Which of the owner's attributes it is from.
+    place: u32,
     cell: Cell<'a>,
 }
 
-/// For each slot of the plan the best cell of the owner at hand (a span or a resource).
+/// For each slot of the plan the best cell of the span at hand.
 #[derive(Debug)]
 pub struct Picks<'a> {
     picks: Vec<Pick<'a>>,
@@ -102,7 +123,7 @@ pub struct Picks<'a> {
 
 impl<'a> Picks<'a> {
     pub fn new(slots: usize) -> Self {
-        let void = Pick { owner: 0, rank: 0, cell: Cell::Bool(false) };
+        let void = Pick { owner: 0, rank: 0, place: NOWHERE, cell: Cell::Bool(false) };
         Self { picks: vec![void; slots], filled: Vec::with_capacity(slots), owner: 0 }
     }
 
@@ -115,7 +136,7 @@ impl<'a> Picks<'a> {
 
     /// Offers a value for a slot; `coerce` is asked only when its key's rank is better than what is there.
     #[inline]
-    pub fn offer(&mut self, wanted: Use, coerce: impl FnOnce() -> Option<Cell<'a>>) {
+    pub fn offer(&mut self, wanted: Use, place: u32, coerce: impl FnOnce() -> Option<Cell<'a>>) {
         let owner = self.owner;
         let Some(pick) = self.picks.get_mut(usize::from(wanted.slot)) else {
             return;
@@ -125,11 +146,17 @@ impl<'a> Picks<'a> {
             return;
         }
         if let Some(cell) = coerce() {
-            *pick = Pick { owner, rank: wanted.rank, cell };
+            *pick = Pick { owner, rank: wanted.rank, place, cell };
             if !taken {
                 self.filled.push(wanted.slot);
             }
         }
+    }
+
+    /// Whether the attribute at `place` won a slot from `first` on.
+    pub fn has_won(&self, place: u32, first: usize) -> bool {
+        let mut filled = self.filled.iter().filter(|slot| usize::from(**slot) >= first);
+        filled.any(|slot| self.picks.get(usize::from(*slot)).is_some_and(|pick| pick.place == place))
     }
 
     /// Number of slots filled.

@@ -265,7 +265,7 @@ impl Present {
         self.count += 1;
     }
 
-    fn buffer(mut self, rows: usize) -> BooleanBuffer {
+    pub fn buffer(mut self, rows: usize) -> BooleanBuffer {
         self.bits.resize(rows.div_ceil(8), 0);
         BooleanBuffer::new(Buffer::from_vec(self.bits), 0, rows)
     }

@@ -47,6 +47,9 @@ pub const FIXED_COLUMNS: [&str; 24] = [
     "Links.Attributes",
 ];
 
+/// And those that follow where the plan has dialects.
+pub const DIALECT_COLUMNS: [&str; 4] = ["dialect", "op", "known", "signature"];
+
 /// When the call happens, and which span times are taken.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {

@@ -178,6 +178,24 @@ impl<'a> Json<'a> {
         self.text.get(node.start as usize..node.end as usize).unwrap_or_default()
     }
 
+    /// The value as it came.
+    pub fn text(self) -> &'a [u8] {
+        let node = self.node();
+        match node.kind {
+            // Without the quotes a node ends before them.
+            Kind::Str | Kind::Escaped => self
+                .text
+                .get((node.start as usize).saturating_sub(1)..node.end as usize + 1)
+                .unwrap_or_default(),
+            _ => self.raw(),
+        }
+    }
+
+    /// The text of a number, `true` or `false`.
+    pub fn scalar(self) -> Option<&'a [u8]> {
+        matches!(self.node().kind, Kind::Number | Kind::True | Kind::False).then(|| self.raw())
+    }
+
     pub fn is_null(self) -> bool {
         self.node().kind == Kind::Null
     }
@@ -459,6 +477,7 @@ impl Parser<'_> {
         self.at += 1;
         if self.peek()? == close {
             self.at += 1;
+            self.nodes.get_mut(own)?.end = self.at as u32;
             return Some(());
         }
         loop {
@@ -482,8 +501,9 @@ impl Parser<'_> {
                 return None;
             }
         }
-        let next = self.nodes.len() as u32;
-        self.nodes.get_mut(own)?.next = next;
+        let (next, end) = (self.nodes.len() as u32, self.at as u32);
+        let node = self.nodes.get_mut(own)?;
+        (node.next, node.end) = (next, end);
         Some(())
     }
 

@@ -4,16 +4,28 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
+use crate::facts::{Facts, Texts};
 use crate::plan::{Key, Plan, Use};
 use crate::text::{is_utf8, same};
 
 /// Number of a key within one call.
 pub type KeyId = u32;
 
+/// What an attribute's presence or value tells before its span's dialect is known.
+#[derive(Debug)]
+pub struct Mark<'a> {
+    /// Hold where the value is not empty.
+    pub facts: Facts,
+    pub values: Option<&'a Texts>,
+    pub probe: Option<u8>,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Entry<'a> {
     name: &'a [u8],
     planned: Option<&'a Key>,
+    /// Place of its mark, one more than that; 0 for none.
+    mark: u32,
     /// Code in the dictionary the map columns share; none until a map first holds the key.
     code: Option<i32>,
     /// The owner (span, event, ...) that last had this key, and where its attribute stands.
@@ -21,44 +33,55 @@ struct Entry<'a> {
     place: u32,
 }
 
-/// The keys met so far, those of the plan first.
+/// The keys met so far.
 #[derive(Debug)]
 pub struct KeyTable<'a> {
+    plan: &'a Plan,
     hasher: RandomState,
     table: HashTable<KeyId>,
     entries: Vec<Entry<'a>>,
+    marks: Vec<Mark<'a>>,
     /// Keys that got a code, in code order.
     coded: Vec<&'a [u8]>,
     owner: u32,
 }
 
 impl<'a> KeyTable<'a> {
-    /// A table that knows the plan's keys.
+    /// A table for bodies read by `plan`.
     pub fn new(plan: &'a Plan) -> Self {
-        let mut table = Self {
+        Self {
+            plan,
             hasher: RandomState::default(),
-            table: HashTable::with_capacity(plan.keys.len() * 2 + 64),
-            entries: Vec::with_capacity(plan.keys.len() * 2 + 64),
+            table: HashTable::with_capacity(128),
+            entries: Vec::with_capacity(128),
+            marks: Vec::new(),
             coded: Vec::new(),
             owner: 0,
-        };
-        for key in &plan.keys {
-            let id = table.insert(&key.name, table.hasher.hash_one(&key.name[..]));
-            if let Some(entry) = table.entries.get_mut(id as usize) {
-                entry.planned = Some(key);
-            }
         }
-        table
     }
 
+    #[cold]
     fn insert(&mut self, name: &'a [u8], hash: u64) -> KeyId {
         let id = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        self.entries.push(Entry { name, planned: None, code: None, owner: 0, place: 0 });
+        let planned = self.plan.key(name);
+        let mark = self.mark(name, planned);
+        self.entries.push(Entry { name, planned, mark, code: None, owner: 0, place: 0 });
         let Self { hasher, table, entries, .. } = self;
         table.insert_unique(hash, id, |id| {
             hasher.hash_one(entries.get(*id as usize).map(|entry| entry.name).unwrap_or_default())
         });
         id
+    }
+
+    fn mark(&mut self, name: &[u8], planned: Option<&'a Key>) -> u32 {
+        let facts = self.plan.key_facts(name);
+        let probe = planned.and_then(|key| key.probe);
+        let values = planned.and_then(|key| key.values.as_ref());
+        if facts.is_empty() && probe.is_none() && values.is_none() {
+            return 0;
+        }
+        self.marks.push(Mark { facts, values, probe });
+        u32::try_from(self.marks.len()).unwrap_or_default()
     }
 
     /// The key's number; `None` when it is not UTF-8.
@@ -93,18 +116,25 @@ impl<'a> KeyTable<'a> {
         None
     }
 
-    /// What the plan wants of a span attribute with this key, and whether it holds content.
+    /// What a span's attribute with this key tells of its dialect and operation, if anything.
     #[inline]
-    pub fn span_uses(&self, id: KeyId) -> (&'a [Use], bool) {
+    pub fn marked(&self, id: KeyId) -> Option<&Mark<'a>> {
+        let mark = self.entries.get(id as usize)?.mark;
+        self.marks.get((mark as usize).wrapping_sub(1))
+    }
+
+    /// The uses a dialect has for a span attribute with this key.
+    #[inline]
+    pub fn uses(&self, id: KeyId, dialect: u16) -> &'a [Use] {
         match self.entries.get(id as usize).and_then(|entry| entry.planned) {
-            Some(key) => (&key.span, key.is_content),
-            None => (&[], false),
+            Some(key) => self.plan.uses(key, dialect),
+            None => &[],
         }
     }
 
-    /// What the plan wants of a resource attribute with this key.
-    pub fn resource_uses(&self, id: KeyId) -> &'a [Use] {
-        self.entries.get(id as usize).and_then(|entry| entry.planned).map_or(&[], |key| &key.resource)
+    /// What the plan knows of the key.
+    pub fn planned(&self, id: KeyId) -> Option<&'a Key> {
+        self.entries.get(id as usize).and_then(|entry| entry.planned)
     }
 
     /// The key's bytes.

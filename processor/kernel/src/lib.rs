@@ -6,6 +6,9 @@ mod cells;
 mod columns;
 mod content;
 pub mod decode;
+mod detect;
+mod extract;
+mod facts;
 mod hash;
 mod inspect;
 mod json;
@@ -22,6 +25,7 @@ mod render;
 mod rows;
 mod seen;
 mod text;
+mod times;
 mod wire;
 
 pub use content::Memory;

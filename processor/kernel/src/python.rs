@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule};
 
 use crate::content::Memory;
-use crate::decode::{self, Clock, FIXED_COLUMNS, MAX_CALL_BYTES};
+use crate::decode::{self, Clock, MAX_CALL_BYTES};
 use crate::hash::{Key, Keyed};
 use crate::message::Tapes;
 use crate::otlp::Limits;
@@ -103,7 +103,7 @@ impl Decoder {
     #[new]
     #[pyo3(signature = (plan, *, resend_horizon_ns=0, max_remembered_spans=DEFAULT_REMEMBERED))]
     fn new(plan: &str, resend_horizon_ns: i64, max_remembered_spans: usize) -> PyResult<Self> {
-        let plan = Plan::parse(plan, &FIXED_COLUMNS).map_err(PyValueError::new_err)?;
+        let plan = Plan::parse(plan).map_err(PyValueError::new_err)?;
         if !(0..=MAX_HORIZON_NS).contains(&resend_horizon_ns) {
             return Err(PyValueError::new_err(format!(
                 "resend_horizon_ns is {resend_horizon_ns}, expected 0 (off) to {MAX_HORIZON_NS} (365 days)"

@@ -3,23 +3,27 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, Int32Array, RecordBatch, RecordBatchOptions, StructArray, UInt32Array, UInt64Array,
+    Array, ArrayRef, BooleanArray, Int32Array, RecordBatch, RecordBatchOptions, StructArray, UInt32Array,
+    UInt64Array,
 };
 use arrow_schema::{ArrowError, Field, Fields, Schema};
 
-use crate::cells::{Cell, Picks, coerce};
+use crate::cells::{Cell, NOWHERE, Picks, coerce};
 use crate::columns::{
     Cells, Dict, Map, Offsets, Present, Sparse, Strings, fixed_names, hashes, list, timestamps,
 };
 use crate::content::{Memory, Owner, Work, take};
-use crate::decode::{Arrivals, FIXED_COLUMNS};
+use crate::decode::{Arrivals, DIALECT_COLUMNS, FIXED_COLUMNS};
+use crate::detect::{Detector, Found, signature};
+use crate::extract::{self, Extractor};
+use crate::facts::Facts;
 use crate::hash::Hash;
 use crate::json::{split_array, trim};
 use crate::keys::KeyTable;
 use crate::message::{Tapes, calls};
 use crate::otlp::{Attr, Body, MAX_RESOURCE_BYTES, RESOURCE_ATTRIBUTE_BYTES, Span, Value};
 use crate::parents::Parents;
-use crate::plan::{Form, Plan, Type, calls_name};
+use crate::plan::{EventSource, Form, Origin, Plan, Type, Use, calls_name};
 use crate::refusal::{Reason, Refusals};
 use crate::render::{as_json, as_string, hex};
 
@@ -33,8 +37,22 @@ struct Repeated<'a> {
     keys: Vec<i32>,
     values: Vec<i32>,
     service: i32,
-    cells: Vec<(u16, Cell<'a>)>,
+    facts: Facts,
+    /// Values the plan wants, by their number there.
+    wanted: Vec<Value<'a>>,
     bytes: usize,
+}
+
+/// What is known of the span at hand before its attributes are taken apart.
+#[derive(Debug, Clone, Copy)]
+struct Subject<'a> {
+    dialect: u16,
+    /// Its operation as one bit.
+    op: u64,
+    facts: Facts,
+    start: u64,
+    name: &'a [u8],
+    scope: &'a [u8],
 }
 
 #[derive(Debug)]
@@ -97,7 +115,17 @@ pub struct Rows<'a> {
     columns: Vec<Sparse>,
     content_columns: Vec<ContentColumn>,
     contents: Contents,
+    dialects: Vec<i32>,
+    ops: Vec<i32>,
+    known: Present,
+    signatures: Sparse,
+    detector: Detector<'a>,
+    extractor: Extractor,
     picks: Picks<'a>,
+    /// Text made for the span at hand.
+    scratch: Vec<u8>,
+    /// Attributes of the span at hand that may become contents.
+    offered: Vec<u32>,
     resource_bytes: usize,
     /// Reused buffers: a rendered value, what `take` needs, the elements of an array.
     text: Vec<u8>,
@@ -158,6 +186,14 @@ impl<'a> Rows<'a> {
             columns: plan.columns.iter().map(|c| column(c.kind)).collect(),
             content_columns: plan.contents.iter().map(|c| content(c.form, c.calls)).collect(),
             contents: Contents::default(),
+            dialects: Vec::new(),
+            ops: Vec::new(),
+            known: Present::default(),
+            signatures: column(Type::Dict),
+            detector: Detector::new(plan),
+            extractor: Extractor::default(),
+            scratch: Vec::new(),
+            offered: Vec::new(),
             picks: Picks::new(plan.columns.len() + plan.contents.len()),
             resource_bytes: 0,
             text: Vec::new(),
@@ -176,7 +212,7 @@ impl<'a> Rows<'a> {
         self.durations.reserve(rows);
         self.span_ids.reserve(rows, 16 * rows);
         self.parent_ids.reserve(rows, 16 * rows);
-        for codes in [&mut self.kinds, &mut self.statuses] {
+        for codes in [&mut self.kinds, &mut self.statuses, &mut self.dialects, &mut self.ops] {
             codes.reserve(rows);
         }
         let dicts = [
@@ -220,6 +256,7 @@ impl<'a> Rows<'a> {
         let mut at: Option<(u32, u32)> = None;
         let mut repeated = Repeated::default();
         let mut scope_codes = (0, 0);
+        let mut shared = Facts::default();
         for (index, span) in body.spans.iter().enumerate() {
             let scope = body.scopes.get(span.scope as usize).copied().unwrap_or_default();
             if at.is_none_or(|(_, resource)| resource != scope.resource) {
@@ -228,6 +265,9 @@ impl<'a> Rows<'a> {
             if at.is_none_or(|(index, _)| index != span.scope) {
                 scope_codes =
                     (self.scope_names.names.code(scope.name), self.scope_versions.names.code(scope.version));
+                shared = repeated.facts;
+                let tests = &self.plan.tests.scopes;
+                shared.add(&self.detector.scopes.facts(scope_codes.0, || tests.facts(scope.name)));
             }
             at = Some((span.scope, scope.resource));
             if self.resource_bytes + repeated.bytes > MAX_RESOURCE_BYTES {
@@ -241,11 +281,19 @@ impl<'a> Rows<'a> {
             self.requests.push(request);
             self.scope_names.codes.push(scope_codes.0);
             self.scope_versions.codes.push(scope_codes.1);
-            self.own_fields(span, owner.tenant);
-            self.resource_fields(&repeated, owner);
-            self.span_attributes(span.attrs.of(&body.span_attrs), keys);
+            let attrs = span.attrs.of(&body.span_attrs);
+            let mut facts = shared;
+            facts.add(&self.own_fields(span, owner.tenant));
+            self.resource_fields(&repeated);
+            facts.add(&self.events(body, span, keys));
+            facts.add(&self.detector.attributes(attrs, keys));
+            let subject = self.subject(span, scope.name, attrs, &facts, keys);
+            self.picks.begin();
+            self.scratch.clear();
+            self.span_attributes(&subject, attrs, keys);
+            self.other_sources(&subject, &repeated, body, span, keys);
+            self.remaining_attributes(attrs, keys);
             self.picked(memory, owner, request);
-            self.events(body, span, keys);
             self.links(body, span, keys);
             added += 1;
         }
@@ -257,7 +305,48 @@ impl<'a> Rows<'a> {
         self.requests.len() - 1
     }
 
-    fn own_fields(&mut self, span: &Span<'a>, tenant: u32) {
+    /// Which dialect's the span is, and what operation.
+    fn subject(
+        &mut self,
+        span: &Span<'a>,
+        scope: &'a [u8],
+        attrs: &[Attr<'a>],
+        facts: &Facts,
+        keys: &KeyTable<'a>,
+    ) -> Subject<'a> {
+        let plan = self.plan;
+        let Found { dialect: number, ignored } = self.detector.find(facts);
+        self.dialects.push(i32::from(number));
+        let mut subject =
+            Subject { dialect: 0, op: 1, facts: *facts, start: span.start, name: span.name, scope };
+        let mut op = 0;
+        if number == 0 {
+            if facts.meets(&plan.looks_like) {
+                self.sign(scope, attrs, keys);
+            }
+        } else if !ignored && let Some(dialect) = plan.dialects.get(usize::from(number)) {
+            op = self.detector.op(dialect, facts, span.name, scope, &mut self.extractor);
+            (subject.dialect, subject.op) = (number, 1 << op);
+            self.known.set(self.row());
+        }
+        self.ops.push(i32::from(op));
+        subject
+    }
+
+    #[cold]
+    fn sign(&mut self, scope: &[u8], attrs: &[Attr<'a>], keys: &KeyTable<'a>) {
+        let row = self.row();
+        self.text.clear();
+        signature(scope, attrs, keys, self.plan, &mut self.text);
+        if let Cells::Dict(dict) = &mut self.signatures.cells {
+            dict.codes.resize(row, 0);
+            dict.push(&self.text);
+            self.signatures.present.set(row);
+        }
+    }
+
+    /// Returns the facts of the span's name.
+    fn own_fields(&mut self, span: &Span<'a>, tenant: u32) -> Facts {
         self.text.clear();
         hex(&span.trace_id, &mut self.text);
         let trace = self.trace_ids.names.code(&self.text);
@@ -272,18 +361,26 @@ impl<'a> Rows<'a> {
         self.starts.push(span.start as i64);
         self.durations.push(span.end.saturating_sub(span.start));
         self.states.push(span.state);
-        self.names.push(span.name);
+        let name = self.names.names.code(span.name);
+        self.names.codes.push(name);
         self.kinds.push(enum_code(span.kind, KINDS.len()));
         self.statuses.push(enum_code(span.status, STATUSES.len()));
         self.messages.push(span.status_message);
+        let tests = &self.plan.tests.names;
+        self.detector.names.facts(name, || tests.facts(span.name))
     }
 
     /// What the spans of a resource repeat.
     fn repeat(&mut self, body: &Body<'a>, resource: u32, keys: &mut KeyTable<'a>) -> Repeated<'a> {
         let resource = body.resources.get(resource as usize).copied().unwrap_or_default();
-        let mut repeated = Repeated { service: -1, ..Repeated::default() };
-        self.picks.begin();
-        for attr in resource.attrs.of(&body.resource_attrs) {
+        let attrs = resource.attrs.of(&body.resource_attrs);
+        let mut repeated = Repeated {
+            service: -1,
+            facts: self.detector.resource(attrs, keys),
+            wanted: vec![Value::Empty; self.plan.resource_keys],
+            ..Repeated::default()
+        };
+        for attr in attrs {
             let key = attr.key;
             self.text.clear();
             as_string(&attr.value, &mut self.text);
@@ -292,68 +389,131 @@ impl<'a> Rows<'a> {
             if keys.name(key) == b"service.name" {
                 repeated.service = self.services.names.code(&self.text);
             }
-            for wanted in keys.resource_uses(key) {
-                let kind = self.plan.columns.get(usize::from(wanted.slot)).map(|column| column.kind);
-                self.picks.offer(*wanted, || coerce(kind?, attr.value));
+            let Some(planned) = keys.planned(key) else { continue };
+            if let Some(wanted) =
+                planned.resource.and_then(|place| repeated.wanted.get_mut(usize::from(place)))
+            {
+                *wanted = attr.value;
+                repeated.bytes += if planned.is_copied { 2 * self.text.len() } else { 0 };
             }
         }
         if repeated.service < 0 {
             repeated.service = self.services.names.code(b"");
         }
-        repeated.bytes = RESOURCE_ATTRIBUTE_BYTES * repeated.keys.len();
-        for index in 0..self.picks.len() {
-            let Some((slot, cell)) = self.picks.get(index) else {
-                continue;
-            };
-            if let Cell::Text(Value::Str(text) | Value::Bytes(text)) = cell {
-                repeated.bytes += 2 * text.len();
-            }
-            repeated.cells.push((slot, cell));
-        }
+        repeated.bytes += RESOURCE_ATTRIBUTE_BYTES * repeated.keys.len();
         repeated
     }
 
-    fn resource_fields(&mut self, repeated: &Repeated<'a>, owner: &Owner) {
+    fn resource_fields(&mut self, repeated: &Repeated<'a>) {
         self.resource_bytes += repeated.bytes;
         self.resources.keys.extend_from_slice(&repeated.keys);
         self.resources.values.codes.extend_from_slice(&repeated.values);
         self.resources.end();
         self.services.codes.push(repeated.service);
-        for (slot, cell) in &repeated.cells {
-            self.cell(usize::from(*slot), *cell, owner);
+    }
+
+    /// Offers the span's attributes to the plan's slots and writes those that cannot become contents.
+    fn span_attributes(&mut self, subject: &Subject<'a>, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
+        let plan = self.plan;
+        self.offered.clear();
+        let dialect = plan.dialects.get(usize::from(subject.dialect)).filter(|d| !d.sentinels.is_empty());
+        for (place, attr) in (0u32..).zip(attrs) {
+            let key = attr.key;
+            let mut is_offered = false;
+            for wanted in keys.uses(key, subject.dialect) {
+                if wanted.ops & subject.op == 0 {
+                    continue;
+                }
+                is_offered |= usize::from(wanted.slot) >= plan.columns.len();
+                if let (Some(dialect), Value::Str(text)) = (dialect, attr.value)
+                    && dialect.is_sentinel(text)
+                {
+                    continue;
+                }
+                self.offer(subject, wanted, place, attr.value);
+            }
+            if is_offered {
+                self.offered.push(place);
+            } else {
+                self.attributes.keys.push(keys.code(key));
+                self.attributes.values.push_with(|out| as_string(&attr.value, out));
+            }
         }
     }
 
-    fn span_attributes(&mut self, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
-        self.picks.begin();
-        for attr in attrs {
-            let key = attr.key;
-            let (uses, is_content) = keys.span_uses(key);
-            for wanted in uses {
-                let column = self.plan.columns.get(usize::from(wanted.slot));
-                self.picks.offer(*wanted, || match column {
-                    Some(column) => coerce(column.kind, attr.value),
-                    None => (attr.value != Value::Empty).then_some(Cell::Text(attr.value)),
-                });
+    #[inline]
+    fn offer(&mut self, subject: &Subject<'a>, wanted: &Use, place: u32, value: Value<'a>) {
+        let Self { plan, picks, extractor, scratch, .. } = self;
+        let plan: &'a Plan = plan;
+        let column = plan.columns.get(usize::from(wanted.slot));
+        let Some(how) = plan.how(wanted) else {
+            picks.offer(*wanted, place, || match column {
+                Some(column) => coerce(column.kind, value),
+                None => (value != Value::Empty).then_some(Cell::Text(value)),
+            });
+            return;
+        };
+        if !how.when.is_empty() && !how.when.holds(&subject.facts) {
+            return;
+        }
+        picks.offer(*wanted, place, || match column {
+            Some(column) => extract::cell(how, column.kind, value, subject.start, extractor, scratch),
+            None => extract::content(how, value, extractor, scratch),
+        });
+    }
+
+    /// Offers what is no attribute of the span.
+    fn other_sources(
+        &mut self,
+        subject: &Subject<'a>,
+        repeated: &Repeated<'a>,
+        body: &Body<'a>,
+        span: &Span<'a>,
+        keys: &KeyTable<'a>,
+    ) {
+        let plan = self.plan;
+        let Some(dialect) = plan.dialects.get(usize::from(subject.dialect)) else { return };
+        for (origin, wanted) in &dialect.others {
+            if wanted.ops & subject.op == 0 {
+                continue;
             }
-            if !is_content {
-                self.attributes.keys.push(keys.code(key));
+            let value = match origin {
+                Origin::Resource(place) => repeated.wanted.get(usize::from(*place)).copied(),
+                Origin::Event(place) => plan.events.get(usize::from(*place)).and_then(|source| {
+                    subject.facts.meets(&source.fact).then(|| event_value(body, span, source, keys))?
+                }),
+                Origin::Duration => Some(Value::Int(span.end.saturating_sub(span.start) as i64)),
+                Origin::Name => Some(Value::Str(subject.name)),
+                Origin::Scope => Some(Value::Str(subject.scope)),
+                Origin::Nowhere => Some(Value::Bool(true)),
+            };
+            if let Some(value) = value.filter(|value| !matches!(value, Value::Empty | Value::Str(b""))) {
+                self.offer(subject, wanted, NOWHERE, value);
+            }
+        }
+    }
+
+    /// Writes the attributes that became no content, and ends the span's.
+    fn remaining_attributes(&mut self, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
+        for place in &self.offered {
+            let Some(attr) = attrs.get(*place as usize) else { continue };
+            if attr.value != Value::Empty && !self.picks.has_won(*place, self.plan.columns.len()) {
+                self.attributes.keys.push(keys.code(attr.key));
                 self.attributes.values.push_with(|out| as_string(&attr.value, out));
             }
         }
         self.attributes.end();
     }
 
-    /// Writes what the span's attributes gave for the plan.
+    /// Writes what won the plan's slots.
     fn picked(&mut self, memory: &mut Memory, owner: &Owner, request: u32) {
         for index in 0..self.picks.len() {
             let Some((slot, cell)) = self.picks.get(index) else {
                 continue;
             };
-            match (usize::from(slot).checked_sub(self.plan.columns.len()), cell) {
-                (None, cell) => self.cell(usize::from(slot), cell, owner),
-                (Some(index), Cell::Text(value)) => self.content(index, value, memory, owner, request),
-                _ => {}
+            match usize::from(slot).checked_sub(self.plan.columns.len()) {
+                None => self.cell(usize::from(slot), cell, owner),
+                Some(index) => self.content(index, cell, memory, owner, request),
             }
         }
     }
@@ -365,6 +525,7 @@ impl<'a> Rows<'a> {
         };
         let text = match cell {
             Cell::Text(Value::Str(text)) => text,
+            Cell::Made { start, end } => self.scratch.get(start..end).unwrap_or_default(),
             Cell::Text(value) => {
                 self.text.clear();
                 as_string(&value, &mut self.text);
@@ -411,19 +572,21 @@ impl<'a> Rows<'a> {
         column.present.set(row);
     }
 
-    fn content(&mut self, index: usize, value: Value<'a>, memory: &mut Memory, owner: &Owner, request: u32) {
+    fn content(&mut self, index: usize, cell: Cell<'a>, memory: &mut Memory, owner: &Owner, request: u32) {
         let row = self.row();
-        let Self { plan, content_columns, contents, text: rendered, work, elements, .. } = self;
+        let Self { plan, content_columns, contents, text: rendered, scratch, work, elements, .. } = self;
         let (Some(planned), Some(column)) = (plan.contents.get(index), content_columns.get_mut(index)) else {
             return;
         };
-        let text = match value {
-            Value::Str(text) => text,
-            other => {
+        let text = match cell {
+            Cell::Text(Value::Str(text)) => text,
+            Cell::Made { start, end } => scratch.get(start..end).unwrap_or_default(),
+            Cell::Text(other) => {
                 rendered.clear();
                 as_json(&other, rendered);
                 rendered
             }
+            _ => return,
         };
         let text = trim(text);
         if text.is_empty() {
@@ -462,13 +625,21 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn events(&mut self, body: &Body<'a>, span: &Span<'a>, keys: &mut KeyTable<'a>) {
+    /// Returns the facts of the events' names.
+    fn events(&mut self, body: &Body<'a>, span: &Span<'a>, keys: &mut KeyTable<'a>) -> Facts {
+        let mut facts = Facts::default();
+        let tests = &self.plan.tests;
         for event in span.events.of(&body.events) {
             self.event_times.push(event.time as i64);
-            self.event_names.push(event.name);
+            let name = self.event_names.names.code(event.name);
+            self.event_names.codes.push(name);
+            if tests.any_events {
+                facts.add(&self.detector.events.facts(name, || tests.events.facts(event.name)));
+            }
             push_map(&mut self.event_attributes, event.attrs.of(&body.inner_attrs), keys);
         }
         self.event_ends.end(self.event_times.len());
+        facts
     }
 
     fn links(&mut self, body: &Body<'a>, span: &Span<'a>, keys: &mut KeyTable<'a>) {
@@ -483,7 +654,7 @@ impl<'a> Rows<'a> {
 
     /// The batches of spans and of contents.
     pub fn build(self, keys: &KeyTable<'a>) -> Result<(RecordBatch, RecordBatch), ArrowError> {
-        let rows = self.requests.len();
+        let (plan, rows) = (self.plan, self.requests.len());
         let mut names = Strings::default();
         for name in keys.dictionary() {
             names.push(name);
@@ -519,10 +690,22 @@ impl<'a> Rows<'a> {
         for (name, column) in FIXED_COLUMNS.iter().zip(columns) {
             batch.add(name, column, false);
         }
-        for (planned, column) in self.plan.columns.iter().zip(self.columns) {
+        if plan.dialects.len() > 1 {
+            let dialects = named(plan.dialects.iter().map(|dialect| &dialect.name));
+            let columns: Vec<ArrayRef> = vec![
+                fixed_names(self.dialects, &dialects)?,
+                fixed_names(self.ops, &named(plan.ops.iter()))?,
+                Arc::new(BooleanArray::new(self.known.buffer(rows), None)),
+                self.signatures.build(rows)?,
+            ];
+            for (name, column) in DIALECT_COLUMNS.iter().zip(columns) {
+                batch.add(name, column, *name == "signature");
+            }
+        }
+        for (planned, column) in plan.columns.iter().zip(self.columns) {
             batch.add(&planned.name, column.build(rows)?, true);
         }
-        for (planned, column) in self.plan.contents.iter().zip(self.content_columns) {
+        for (planned, column) in plan.contents.iter().zip(self.content_columns) {
             match column {
                 ContentColumn::One { hashes: mut data, .. } => {
                     data.resize(rows * 16, 0);
@@ -616,6 +799,25 @@ impl Batch {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::new(Schema::new(self.fields)), self.columns, &options)
     }
+}
+
+/// The attribute of the first such event that has it.
+fn event_value<'a>(
+    body: &Body<'a>,
+    span: &Span<'a>,
+    source: &EventSource,
+    keys: &KeyTable<'a>,
+) -> Option<Value<'a>> {
+    let events = span.events.of(&body.events).iter();
+    let mut events = events.filter(|event| source.names.iter().any(|name| name == event.name));
+    events.find_map(|event| {
+        let mut attrs = event.attrs.of(&body.inner_attrs).iter();
+        attrs.find(|attr| keys.name(attr.key) == source.key).map(|attr| attr.value)
+    })
+}
+
+fn named<'n>(names: impl Iterator<Item = &'n String>) -> Vec<&'n str> {
+    names.map(String::as_str).collect()
 }
 
 fn push_map<'a>(map: &mut Map<Strings>, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {

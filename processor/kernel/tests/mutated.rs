@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use arrow_array::{Array, RecordBatch};
-use clew_kernel::decode::{Clock, Decoded, FIXED_COLUMNS, decode};
+use clew_kernel::decode::{Clock, Decoded, decode};
 use clew_kernel::plan::Plan;
 use clew_kernel::{Limits, Memory, Seen, inspect};
 
@@ -157,7 +157,7 @@ fn run(plan: &Plan, memory: &mut Memory, bodies: &[Vec<u8>]) -> Decoded {
 
 #[test]
 fn the_seed_itself_is_accepted() {
-    let plan = Plan::parse(PLAN, &FIXED_COLUMNS).unwrap();
+    let plan = Plan::parse(PLAN).unwrap();
     let decoded = run(&plan, &mut Memory::default(), &[seed()]);
     assert_eq!(decoded.verdicts[0].spans, 2);
     assert_eq!(decoded.contents.num_rows(), 5);
@@ -165,7 +165,7 @@ fn the_seed_itself_is_accepted() {
 
 #[test]
 fn mutants_never_panic_and_never_give_invalid_arrow() {
-    let plan = Plan::parse(PLAN, &FIXED_COLUMNS).unwrap();
+    let plan = Plan::parse(PLAN).unwrap();
     let effort: usize = std::env::var("CLEW_KERNEL_EFFORT").map_or(1, |text| text.parse().unwrap());
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut memory = Memory::default();
@@ -191,7 +191,7 @@ fn mutants_never_panic_and_never_give_invalid_arrow() {
 
 #[test]
 fn mutants_sent_again_are_all_duplicates_and_none_is_remembered_of_a_refused_body() {
-    let plan = Plan::parse(PLAN, &FIXED_COLUMNS).unwrap();
+    let plan = Plan::parse(PLAN).unwrap();
     let clock = Clock { now_ns: NOW as i64, min_time_ns: 1, max_time_ns: u64::MAX >> 1 };
     let mut random = Random(0x0123_4567_89ab_cdef);
     for _ in 0..500 {

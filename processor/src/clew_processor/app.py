@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DIALECT = "otel_genai"
 SECONDS_PER_DAY = 86_400
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ANSWER_TIMEOUT_S = 30.0
@@ -331,14 +330,13 @@ def _stages(key: bytes, prices: PriceBook) -> Callable[[Rules], StageSet]:
     def made(rules: Rules) -> StageSet:
         return StageSet(
             decoder=Decoder(
-                dialect=DIALECT,
                 content_key=key,
                 content_refresh_s=rules.content_refresh_s,
                 max_span_bytes=rules.span_bytes,
                 window=TimeWindow(rules.past_days, rules.future_days),
                 resend_horizon_s=rules.resend_horizon_s,
             ),
-            normaliser=Normaliser(DIALECT),
+            normaliser=Normaliser(),
             enricher=Enricher(prices, settle_s=rules.settle_s),
             sampler=Sampler(rules.probability),
         )

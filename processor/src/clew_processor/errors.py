@@ -2,6 +2,7 @@
 
 ClewError
 ├── ConfigError        a setting is wrong; the processor does not start
+├── DialectError       a dialect's table is wrong; the processor does not start
 ├── StartError         an address or directory cannot be had; the processor does not start
 ├── StoreError         the store did not take an insert (see `write.trouble.StoreFault` for whose fault that was)
 ├── Stopped            the processor is leaving: what was begun will be done again after its next start
@@ -19,6 +20,10 @@ class ClewError(Exception):
 
 class ConfigError(ClewError):
     """A setting is wrong. The message names the key, the value and what is allowed."""
+
+
+class DialectError(ClewError):
+    """A dialect's table is wrong. The message names the file, the place in it and what is expected."""
 
 
 class StartError(ClewError):

@@ -67,14 +67,13 @@ class Decoder:
     def __init__(
         self,
         *,
-        dialect: str,
         content_key: bytes,
         content_refresh_s: int,
         max_span_bytes: int,
         window: TimeWindow,
         resend_horizon_s: int,
     ) -> None:
-        plan = extraction_plan(dialect, content_refresh_s=content_refresh_s, max_span_bytes=max_span_bytes)
+        plan = extraction_plan(content_refresh_s=content_refresh_s, max_span_bytes=max_span_bytes)
         self._kernel = clew_kernel.Decoder(plan, resend_horizon_ns=resend_horizon_s * 10**9)
         self._content_key = content_key
         self._window = window

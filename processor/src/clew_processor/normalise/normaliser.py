@@ -1,11 +1,11 @@
-"""A first normaliser: the newest OpenTelemetry GenAI conventions and clew.*.
+"""Decoded columns to canonical ones.
 
-Tables come from the dialect's YAML file; work is per distinct word or per column.
+What each dialect calls things is in its table; work is per distinct word or per column.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -13,20 +13,23 @@ import pyarrow.compute as pc
 import xxhash
 
 from clew_processor.arrow import id_keys
-from clew_processor.dialects import dialect_table
+from clew_processor.dialects import common, dialects
 from clew_processor.grouping import run_codes
-from clew_processor.normalise.spans import INFERENCE_OPS, Spans
+from clew_processor.normalise.columns import Columns
+from clew_processor.normalise.spans import INFERENCE_OPS, USAGE_OPS, Spans
+from clew_processor.normalise.tokens import TokenRules
+from clew_processor.normalise.values import Named, Providers, ValueTables
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from clew_processor.decode.decoder import DecodedBatch
+    from clew_processor.dialects.schema import Dialect
 
 STATUSES = frozenset({"ok", "error", "interrupted", "cancelled"})
-MAX_COUNT = 2**36
-"""No token count or waiting time (ms: two years) is this large; a larger one is nonsense and counts as this, so that
-sums over any batch or run fit in 64 bits."""
 MAX_DEPTH = 64
 """Ancestors followed when an agent's name is looked for."""
 
@@ -34,47 +37,43 @@ MAX_DEPTH = 64
 class Normaliser:
     """Decoded columns to `Spans`. Holds only tables."""
 
-    def __init__(self, dialect: str) -> None:
-        table = dialect_table(dialect)
-        self._dialect = dialect
-        self._providers: dict[str, str] = table["providers"]
-        self._finish_reasons: dict[str, str] = table["finish_reasons"]
-        self._frameworks: dict[str, str] = table["frameworks"]
-        self._statuses: dict[str, str] = table["statuses"]
+    def __init__(self, tables: Sequence[Dialect] | None = None) -> None:
+        """With the tables of all dialects, unless others are given."""
+        tables = dialects() if tables is None else tables
+        shared = common()
+        self._values = ValueTables(tables, shared)
+        self._tokens = TokenRules(tables)
+        self._providers = Providers(shared)
+        self._frameworks = Named(shared.frameworks)
+        self._control_flow = shared.control_flow
 
     def normalise(self, batch: DecodedBatch) -> Spans:
         """The batch in canonical columns."""
-        col = _Columns(batch.spans)
-        rows = batch.spans.num_rows
+        col = Columns(batch.spans)
         start = col.ints("Timestamp")
         duration = col.ints("Duration")
         parent_row = col.numpy("parent_row").astype(np.int32, copy=False)
         parent_span_id = col.arrow("ParentSpanId")
+        dialect, op = col.words("dialect"), col.words("op")
 
-        own_op = col.words("op")
-        gate_name, step_kind, outcome = (
-            col.words("gate_name"),
-            col.words("step_kind"),
-            col.words("outcome_status"),
-        )
-        op = own_op.otherwise(col.words("clew_op"))
-        op = op.otherwise(_named(gate_name.present, "gate")).otherwise(_named(step_kind.present, "step"))
-        provider = col.words("provider")
-        is_genai = own_op.present | provider.present
-        is_clew = op.present | outcome.present
-        dialect = Words.choose(["", self._dialect, "clew"], np.where(is_genai, 1, np.where(is_clew, 2, 0)))
+        def words(name: str) -> Words:
+            return self._values.apply(name, col.words(name), dialect)
 
-        agent_name, agent_version = _inherit_agent(col.words("agent_name"), col.words("agent_version"), parent_row)
-        tokens = {name: col.counts(name) for name in _TOKENS}
-        has_usage = np.zeros(rows, np.bool_)
-        for count in tokens.values():
-            has_usage |= count > 0
-        cached = tokens["cache_read_tokens"] + tokens["cache_write_tokens"]
-        exclusive = cached > tokens["input_tokens"]  # dialects.md 3.2: only an exclusive count can be that small
-        input_tokens = np.where(exclusive, tokens["input_tokens"] + cached, tokens["input_tokens"])
-        output_tokens = np.maximum(tokens["output_tokens"], tokens["reasoning_tokens"])
+        said = words("provider")
+        server, request_model, response_model = words("server_address"), words("request_model"), words("response_model")
+        provider = self._provider(said, server, response_model.otherwise(request_model), op)
+        framework = words("framework").otherwise(col.words("ScopeName").map(self._frameworks.get))
+        agent_name, agent_version = _inherit_agent(words("agent_name"), words("agent_version"), parent_row)
 
-        error_type = col.words("error_type")
+        tokens = self._tokens.totals(col, dialect, provider)
+        has_usage = np.zeros(len(op), np.bool_)
+        for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"):
+            has_usage |= tokens[name] > 0
+
+        code = col.words("StatusCode")
+        error_type = words("error_type")
+        # An exception that was handled is on a span that says it is well.
+        error_type = error_type.overlaid(words("exception_type"), ~error_type.present & ~code.isin(("Ok",)))
         tenant, trace = _tenant_of_rows(batch.tenants, col.numpy("request")), col.words("TraceId")
         run, run_keys = _runs(tenant, trace)
         return Spans(
@@ -96,106 +95,89 @@ class Normaliser:
             duration_ns=duration,
             service=col.words("ServiceName"),
             dialect=dialect,
-            known=is_genai | is_clew,
+            signature=col.words("signature"),
+            known=col.flags("known"),
             op=op,
             inference=op.isin(INFERENCE_OPS),
-            framework=col.words("ScopeName").map(lambda scope: self._frameworks.get(scope, "")),
-            provider=provider.map(lambda name: self._providers.get(name, name)),
-            request_model=col.words("request_model"),
-            response_model=col.words("response_model"),
+            framework=framework.otherwise(said.map(self._providers.framework)),
+            provider=provider,
+            server_address=server,
+            request_model=request_model,
+            response_model=response_model,
             response_id=col.numpy("response_id").astype(np.uint64, copy=False),
+            service_tier=words("service_tier"),
+            request_stream=col.flags("request_stream"),
             agent_name=agent_name,
             agent_version=agent_version,
-            agent_id=col.words("agent_id"),
-            agent_run_id=col.words("agent_run_id"),
-            conversation_id=col.words("conversation_id"),
-            user_id=col.words("user_id"),
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
+            agent_id=words("agent_id"),
+            agent_run_id=words("agent_run_id"),
+            conversation_id=words("conversation_id"),
+            user_id=words("user_id"),
+            input_tokens=tokens["input_tokens"],
+            output_tokens=tokens["output_tokens"],
             cache_read_tokens=tokens["cache_read_tokens"],
             cache_write_tokens=tokens["cache_write_tokens"],
+            cache_write_5m_tokens=tokens["cache_write_5m_tokens"],
+            cache_write_1h_tokens=tokens["cache_write_1h_tokens"],
             reasoning_tokens=tokens["reasoning_tokens"],
+            input_audio_tokens=tokens["input_audio_tokens"],
+            output_audio_tokens=tokens["output_audio_tokens"],
+            cache_read_audio_tokens=tokens["cache_read_audio_tokens"],
             has_usage=has_usage,
+            usage_estimated=col.flags("usage_estimated"),
+            usage_of_other=words("usage_of_other"),
             reported_cost_usd=col.floats("cost_usd"),
-            reported_cost_source=col.words("cost_source"),
-            tool_name=col.words("tool_name"),
+            reported_cost_source=words("cost_source"),
+            tool_name=words("tool_name"),
+            tool_type=words("tool_type"),
             tool_call_id=pc.fill_null(col.arrow("tool_call_id"), ""),
+            mcp_method=words("mcp_method"),
             args_hash=col.arrow("args_hash"),
-            step_kind=step_kind,
+            step_kind=words("step_kind"),
             step_index=np.minimum(col.counts("step_index"), 2**32 - 1).astype(np.uint32),
             confidence=col.arrow("confidence").cast(pa.float32()),
-            gate_name=gate_name,
-            gate_kind=col.words("gate_kind"),
-            gate_phase=col.words("gate_phase"),
-            gate_outcome=col.words("gate_outcome"),
-            gate_source=col.words("gate_source"),
-            gate_actor_type=col.words("gate_actor_type"),
+            gate_name=words("gate_name"),
+            gate_kind=words("gate_kind"),
+            gate_phase=words("gate_phase"),
+            gate_outcome=words("gate_outcome"),
+            gate_source=words("gate_source"),
+            gate_actor_type=words("gate_actor_type"),
             gate_wait_ms=col.counts("gate_wait_ms"),
-            gate_reason=col.words("gate_reason"),
-            gate_target_kind=col.words("gate_target_kind"),
-            gate_target_id=col.words("gate_target_id"),
-            outcome_status=outcome,
+            gate_reason=words("gate_reason"),
+            gate_target_kind=words("gate_target_kind"),
+            gate_target_id=words("gate_target_id"),
+            outcome_status=words("outcome_status"),
             outcome_score=col.floats("outcome_score"),
-            outcome_source=col.words("outcome_source"),
-            status=(status := self._status(col.words("status"), error_type, col.words("StatusCode"))),
+            outcome_source=words("outcome_source"),
+            status=(status := self._status(words("status"), error_type, code)),
             error=status.isin(("error",)),
             error_type=error_type,
-            finish_reason=col.words("finish_reason").map(lambda reason: self._finish_reasons.get(reason, reason)),
+            finish_reason=words("finish_reason"),
             time_to_first_ms=_milliseconds(col.floats("time_to_first_s")),
+            log_event=words("log_event"),
         )
+
+    def _provider(self, said: Words, server: Words, model: Words, op: Words) -> Words:
+        """By its canonical name; of a model call that names none, by where it went, else by the model's name."""
+        provider = said.map(self._providers.name)
+        nameless = op.isin(USAGE_OPS) & ~provider.present
+        if not nameless.any():
+            return provider
+        told = server.map(self._providers.at).otherwise(model.map(self._providers.of_model))
+        return provider.overlaid(told, nameless)
 
     def _status(self, said: Words, error_type: Words, code: Words) -> Words:
         """What the span said itself, else control flow told by its error, else the OTLP status."""
-        control_flow = error_type.map(lambda name: self._statuses.get(name.rpartition(".")[2], ""))
+        control_flow = error_type.map(lambda name: self._control_flow.get(name.rpartition(".")[2], ""))
         failed = error_type.map(lambda name: "error" if name else "")
         otlp = code.map(lambda word: {"Ok": "ok", "Error": "error"}.get(word, "unset"))
         said = said.map(lambda status: status if status in STATUSES else "")
         return said.otherwise(control_flow).otherwise(failed).otherwise(otlp)
 
 
-_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
-
-
-class _Columns:
-    """The kernel's columns as numpy arrays and words, nulls filled."""
-
-    def __init__(self, batch: pa.RecordBatch) -> None:
-        self._batch = batch
-        self._index = {name: i for i, name in enumerate(batch.schema.names)}
-
-    def arrow(self, name: str) -> Any:
-        return self._batch.column(self._index[name])
-
-    def words(self, name: str) -> Words:
-        return Words.from_arrow(self.arrow(name))
-
-    def numpy(self, name: str) -> NDArray[Any]:
-        column = self.arrow(name)
-        if column.null_count:
-            column = column.fill_null(0)
-        array: NDArray[Any] = column.to_numpy(zero_copy_only=False)
-        return array
-
-    def ints(self, name: str) -> NDArray[np.int64]:
-        array: NDArray[np.int64] = self.numpy(name).view(np.int64)
-        return array
-
-    def counts(self, name: str) -> NDArray[np.int64]:
-        array: NDArray[np.int64] = np.minimum(self.numpy(name), np.uint64(MAX_COUNT)).astype(np.int64)
-        return array
-
-    def floats(self, name: str) -> NDArray[np.float64]:
-        array: NDArray[np.float64] = self.arrow(name).to_numpy(zero_copy_only=False)
-        return array.astype(np.float64, copy=False)
-
-
 def _milliseconds(seconds: NDArray[np.float64]) -> NDArray[np.float32]:
     """0 for what is no time: absent, negative, or beyond thirty years."""
     return (np.where((seconds >= 0) & (seconds < 1e9), seconds, 0) * 1000).astype(np.float32)
-
-
-def _named(mask: NDArray[np.bool_], word: str) -> Words:
-    return Words.choose(["", word], mask)
 
 
 def _tenant_of_rows(tenants: list[str], request: NDArray[np.integer]) -> Words:

@@ -50,14 +50,18 @@ class Spans:
     service: Words
 
     dialect: Words
-    known: NDArray[np.bool_]  # a GenAI or clew span
+    signature: Words  # of a span that looks like GenAI but is of no dialect: scope and keys
+    known: NDArray[np.bool_]  # a span of a dialect, and no placeholder
     op: Words
     inference: NDArray[np.bool_]  # op is one of INFERENCE_OPS
     framework: Words
     provider: Words
+    server_address: Words
     request_model: Words
     response_model: Words
     response_id: NDArray[np.uint64]  # keyed hash, 0 = none
+    service_tier: Words
+    request_stream: NDArray[np.bool_]
     agent_name: Words
     agent_version: Words
     agent_id: Words
@@ -68,12 +72,21 @@ class Spans:
     output_tokens: NDArray[np.int64]
     cache_read_tokens: NDArray[np.int64]
     cache_write_tokens: NDArray[np.int64]
+    cache_write_5m_tokens: NDArray[np.int64]  # of cache_write_tokens, where told apart
+    cache_write_1h_tokens: NDArray[np.int64]
     reasoning_tokens: NDArray[np.int64]
+    input_audio_tokens: NDArray[np.int64]  # of input_tokens
+    output_audio_tokens: NDArray[np.int64]
+    cache_read_audio_tokens: NDArray[np.int64]  # of cache_read_tokens
     has_usage: NDArray[np.bool_]
+    usage_estimated: NDArray[np.bool_]  # the counts are the sender's guess
+    usage_of_other: Words  # the counts are of another span: `previous` is its elder sibling
     reported_cost_usd: NDArray[np.float64]
     reported_cost_source: Words
     tool_name: Words
+    tool_type: Words
     tool_call_id: pa.StringArray
+    mcp_method: Words
     args_hash: pa.FixedSizeBinaryArray
     step_kind: Words
     step_index: NDArray[np.uint32]
@@ -96,6 +109,7 @@ class Spans:
     error_type: Words
     finish_reason: Words
     time_to_first_ms: NDArray[np.float32]
+    log_event: Words
 
     @property
     def rows(self) -> int:
