@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "words": set(),
     "arrow": set(),
     "grouping": {"words"},
-    "dialects": set(),
+    "dialects": {"errors"},
     "spool": {"errors"},
     "receiver": {"spool", "errors", "control"},
     "decode": {"spool", "dialects"},
