@@ -84,6 +84,7 @@ TABLES = {
         output_tokens cache_read_tokens cache_write_tokens reasoning_tokens cost_usd duration_buckets""",
     "span_corrections": "tenant_id trace_id span_id usage_scope cost_usd cost_source reason version",
     "ledger_1m": "minute tenant_id signal reason received stored sampled_out rejected dead_letter",
+    "dialects": "day tenant_id service_name scope_name dialect signature spans last_seen_at",
     "span_content": "tenant_id hash canonical_hash kind content bytes seen_at",
     "dead_letter": "reason where bytes",
     "schema_migrations": "version name checksum applied_at",
@@ -104,6 +105,7 @@ TYPES = {
             "usage_1m": "calls errors input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens",
             "runs": "steps model_calls tool_calls errors retries input_tokens output_tokens loops gates gates_denied",
             "ledger_1m": "received stored sampled_out rejected dead_letter",
+            "dialects": "spans",
             "loops": "wasted_tokens",
         }.items()
         for column in columns.split()
@@ -167,5 +169,13 @@ def test_every_column_is_written_and_nothing_else(columns):
     pipeline = new_pipeline(sink)
     for number in (2, 1):
         pipeline.process([arrived(request(chat(number, tokens={"input": 1}, response="r", asks=[("t", {})])))])
-    for table in ("otel_traces", "span_contents", "run_deltas", "usage_1m", "ledger_1m", "span_corrections"):
+    for table in (
+        "otel_traces",
+        "span_contents",
+        "run_deltas",
+        "usage_1m",
+        "ledger_1m",
+        "span_corrections",
+        "dialects",
+    ):
         assert set(sink.tables[table][-1].column_names) == columns[table].keys(), table

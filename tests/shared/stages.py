@@ -65,6 +65,7 @@ class Stages:
             "loop_versions": enriched.loop_rows,
             "span_corrections": enriched.correction_rows,
             "usage_1m": enriched.usage_rows,
+            "dialects": enriched.dialect_rows,
             "run_deltas": run_rows(spans, enriched.usage, enriched.loops, sample.kept),
         }
         made = {name: ipc(rows) for name, rows in tables.items() if rows is not None}

@@ -192,6 +192,7 @@ class Pipeline:
                 "loop_versions": enriched.loop_rows,
                 "span_corrections": enriched.correction_rows,
                 "usage_1m": enriched.usage_rows,
+                "dialects": enriched.dialect_rows,
                 "run_deltas": runs,
                 "otel_traces": span_rows(spans, enriched.usage, sample),
             }

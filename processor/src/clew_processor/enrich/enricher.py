@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from clew_processor.enrich.corrections import correction_rows
+from clew_processor.enrich.dialects import dialect_rows
 from clew_processor.enrich.gates import gate_rows
 from clew_processor.enrich.loops import LoopChanges, LoopFinder, loop_rows
 from clew_processor.enrich.memory import ArrivalClock
@@ -26,8 +27,8 @@ class Enriched:
     Attributes:
         usage: scope and cost per span.
         loops: what changed in the loops of its runs.
-        usage_rows, gate_rows, loop_rows, correction_rows: rows of those tables, exact whatever is sampled; None where
-            there are none.
+        usage_rows, gate_rows, loop_rows, correction_rows, dialect_rows: rows of those tables, exact whatever is
+            sampled; None where there are none.
     """
 
     usage: Usage
@@ -36,6 +37,7 @@ class Enriched:
     gate_rows: pa.Table | None
     loop_rows: pa.Table | None
     correction_rows: pa.Table | None
+    dialect_rows: pa.Table | None
 
 
 class Enricher:
@@ -68,6 +70,7 @@ class Enricher:
             gate_rows=gate_rows(spans),
             loop_rows=loop_rows(loops, version),
             correction_rows=correction_rows(usage, version),
+            dialect_rows=dialect_rows(spans),
         )
 
     def tick(self, arrival_ns: int) -> None:

@@ -43,6 +43,7 @@ KEYS: Final = {
     "usage_1m": Key("minute", _S, Period.DAY),
     "ledger_1m": Key("minute", _S, Period.DAY),
     "run_deltas": Key("day", _DAYS, Period.DAY),
+    "dialects": Key("day", _DAYS, Period.DAY),
     "span_corrections": Key("version", _NS, Period.MONTH),
 }
 """PARTITION BY of each table in `processor/sql`; a table that is not here has none. All in UTC: where the server's zone

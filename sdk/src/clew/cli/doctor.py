@@ -53,9 +53,17 @@ def doctor(
     ] = "http://127.0.0.1:4317",
     query: Query = DEFAULT_ADDRESS,
     http: Http = DEFAULT_HTTP,
+    dialects: Annotated[
+        bool, typer.Option("--dialects", help="List instead in which dialects spans came, and what none is known for.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Send a probe, read it back, and check the span balance, versions, instrumented libraries and prices."""
+    if dialects:
+        from clew.cli.dialects import show
+
+        show(Endpoint.at(query), as_json=as_json)
+        return
     from rich.text import Text
 
     from clew.cli.output import console, put, write_json
@@ -93,7 +101,7 @@ def _checks(store: Endpoint, otlp: str, http: str) -> Iterator[Check]:
         yield Check("query", "problem", escape(found), escape(advice))
         return
     yield Check("query", "ok", f"the query endpoint {store.url} answers: ClickHouse {escape(version)}")
-    checks = [_balance, _dead_letters, _unpriced, _loops, _budgets]
+    checks = [_balance, _dead_letters, _unpriced, _dialects, _loops, _budgets]
     if trace_id:
         checks.insert(0, lambda store: _came_back(store, trace_id))
     for check in checks:
@@ -260,6 +268,19 @@ def _unpriced(store: Endpoint) -> Iterator[Check]:
         f"model calls without a price in the last day: {named}",
         "their cost is missing from every total; a newer genai-prices may know them",
     )
+
+
+def _dialects(store: Endpoint) -> Iterator[Check]:
+    row = store.rows(
+        "SELECT sumIf(dialects.spans, dialect = '') AS spans, uniqExactIf(signature, signature != '') AS kinds "
+        "FROM dialects WHERE last_seen_at >= now64(3) - toIntervalSecond({recent:UInt64})",
+        recent=_RECENT,
+    )[0]
+    if row["spans"]:
+        found = f"{plural(row['spans'], 'span')} of the last day look like GenAI but match no known dialect"
+        yield Check("dialects", "hint", found, "clew doctor --dialects says what they carry")
+    else:
+        yield Check("dialects", "ok", "every span of the last day that looks like GenAI is of a known dialect")
 
 
 def _loops(store: Endpoint) -> Iterator[Check]:

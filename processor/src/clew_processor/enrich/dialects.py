@@ -1,0 +1,44 @@
+"""dialects: which ones spans came in, and what looks like GenAI but is none that is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from clew_processor.arrow import milliseconds
+from clew_processor.grouping import Groups, combine
+from clew_processor.words import Words
+
+if TYPE_CHECKING:
+    from clew_processor.normalise.spans import Spans
+
+_NS_PER_DAY = 86_400 * 10**9
+
+
+def dialect_rows(spans: Spans) -> pa.Table | None:
+    """Rows of `dialects`, one per sender and dialect or signature; None when all spans are plain."""
+    signature = Words.from_arrow(spans.otlp.column("signature"))
+    rows = np.flatnonzero(spans.dialect.present | signature.present)
+    if not len(rows):
+        return None
+    words = {
+        "tenant_id": spans.tenant,
+        "service_name": spans.service,
+        "scope_name": Words.from_arrow(spans.otlp.column("ScopeName")),
+        "dialect": spans.dialect,
+        "signature": signature,
+    }
+    groups = Groups(combine([(column.codes[rows], len(column.words)) for column in words.values()]))
+    first = rows[groups.first]
+    day = np.full(groups.count, spans.arrival_ns // _NS_PER_DAY, np.uint16)
+    columns = {name: column.take(first).to_arrow() for name, column in words.items()}
+    return pa.table(
+        {
+            "day": pa.array(day),
+            **columns,
+            "spans": pa.array(groups.sum(np.ones(len(rows), np.int64))),
+            "last_seen_at": milliseconds(spans.arrival_ns, groups.count),
+        }
+    )
