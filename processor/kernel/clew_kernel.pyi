@@ -10,6 +10,7 @@ __all__ = [
     "SeenChunk",
     "Verdict",
     "canonical_json",
+    "canonical_message",
     "content_hash",
     "count_spans",
     "inspect",
@@ -139,7 +140,18 @@ class Decoder:
         """
 
 def canonical_json(text: bytes) -> bytes:
-    """The canonical form whose hash is a content's canonical hash (of kinds other than ``message``)."""
+    """The canonical form whose hash is a content's canonical hash (of other kinds than messages and results).
+
+    Objects and arrays, also those that are encoded in a string or written as Python does, with sorted keys and without
+    nulls; anything else is a string.
+    """
+
+def canonical_message(text: bytes, role: str = "user") -> bytes:
+    """The canonical form whose hash is a message's canonical hash: ``{"parts":[...],"role":"..."}``.
+
+    ``text`` is one message in any shape the kernel knows, or plain words, which ``role`` says; the parts are those of
+    OpenTelemetry. ValueError when ``role`` is none of system, user, assistant and tool.
+    """
 
 def content_hash(key: bytes, data: bytes) -> bytes:
     """HighwayHash with 128 bits of output under a 16-byte key (stretched to its 32), as a little-endian UInt128."""

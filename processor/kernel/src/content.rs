@@ -1,12 +1,11 @@
 //! Contents (messages, system instructions, tool arguments): hashed, remembered, and given out once.
 
-use std::ops::Range;
-
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::hash::{Hash, Key, Keyed};
-use crate::message::{self, Tapes};
+use crate::json::Tapes;
+use crate::message::{self, Facts, Piece, Reading};
 
 /// Contents remembered per generation; twice as many at most are held.
 const GENERATION: usize = 500_000;
@@ -17,9 +16,19 @@ type Id = (u32, Hash);
 #[derive(Debug, Clone, Copy)]
 struct Known {
     canonical: Hash,
-    /// Whether `canonical` is of the message form.
-    message: bool,
+    facts: Facts,
+    /// The reading `canonical` and `facts` are of.
+    reading: Reading,
     emitted_ns: i64,
+}
+
+impl Known {
+    /// Whether what is known holds for this reading: a message that says who speaks is the same whoever else might have.
+    fn is_of(&self, reading: Reading) -> bool {
+        self.reading == reading
+            || self.facts.said
+                && matches!((self.reading, reading), (Reading::Message(_), Reading::Message(_)))
+    }
 }
 
 /// What was given out lately. Bounded: when a generation is full the one before it is dropped.
@@ -58,11 +67,12 @@ impl Memory {
     }
 }
 
-/// Both names of a content.
+/// Both names of a content, and what is known of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Names {
     pub raw: Hash,
     pub canonical: Hash,
+    pub facts: Facts,
 }
 
 /// One content to be given out.
@@ -101,35 +111,35 @@ pub struct Work {
 
 /// Hashes the `pieces` of `text` into `work.names` and gives those to `emit` that were not given out lately.
 ///
-/// Only a content that is not remembered (in this form) is parsed, for its canonical form.
+/// Only a content that is not remembered (in this reading) is parsed, for its canonical form.
 pub fn take<'t>(
     memory: &mut Memory,
     owner: &Owner,
     text: &'t [u8],
-    pieces: &[Range<usize>],
-    message: bool,
+    pieces: &[Piece],
     work: &mut Work,
     mut emit: impl FnMut(Found<'t>),
 ) {
     let Work { names, form, tapes } = work;
     names.clear();
-    for range in pieces {
+    for Piece { range, reading } in pieces {
         let text = text.get(range.clone()).unwrap_or_default();
         let raw = owner.keyed.hash128(text);
         let id = (owner.tenant, raw);
         let known = memory.get(&id).filter(|known| owner.is_fresh(*known));
-        let canonical = match known {
-            Some(known) if known.message == message => known.canonical,
+        let (canonical, facts) = match known {
+            Some(known) if known.is_of(*reading) => (known.canonical, known.facts),
             _ => {
                 form.clear();
-                message::canonical(text, message, tapes, form);
-                owner.keyed.hash128(form)
+                let facts = message::canonical(text, *reading, tapes, form);
+                (owner.keyed.hash128(form), facts)
             }
         };
-        names.push(Names { raw, canonical });
+        let named = Names { raw, canonical, facts };
+        names.push(named);
         if known.is_none() {
-            memory.put(id, Known { canonical, message, emitted_ns: owner.now_ns });
-            emit(Found { names: Names { raw, canonical }, text });
+            memory.put(id, Known { canonical, facts, reading: *reading, emitted_ns: owner.now_ns });
+            emit(Found { names: named, text });
         }
     }
 }

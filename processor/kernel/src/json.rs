@@ -1,6 +1,7 @@
 //! JSON as bytes: splitting an array without parsing it, and a canonical form to hash.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::render::{escape, go_double};
@@ -89,6 +90,88 @@ fn trimmed(text: &[u8], range: Range<usize>) -> Option<Range<usize>> {
     Some(start..end)
 }
 
+/// Finds the members of a JSON object in its text (trimmed before), by strings, brackets and commas only, as
+/// [`split_array`] does: gives each key, as written between its quotes, with the range of its value, until `found` says
+/// that this will do. None when the text up to there is not an object by that measure.
+pub fn split_object<'t>(text: &'t [u8], mut found: impl FnMut(&'t [u8], Range<usize>) -> bool) -> Option<()> {
+    let inside = text.strip_suffix(b"}")?;
+    if !inside.starts_with(b"{") {
+        return None;
+    }
+    let mut at = after_space(inside, 1);
+    if at == inside.len() {
+        return Some(());
+    }
+    loop {
+        if inside.get(at) != Some(&b'"') {
+            return None;
+        }
+        let (key_end, _) = string_end(inside, at + 1)?;
+        let key = inside.get(at + 1..key_end)?;
+        at = after_space(inside, key_end + 1);
+        if inside.get(at) != Some(&b':') {
+            return None;
+        }
+        let start = after_space(inside, at + 1);
+        let end = value_end(inside, start)?;
+        if found(key, start..end) {
+            return Some(());
+        }
+        at = after_space(inside, end);
+        match inside.get(at) {
+            None => return Some(()),
+            Some(b',') => at = after_space(inside, at + 1),
+            Some(_) => return None,
+        }
+    }
+}
+
+fn after_space(text: &[u8], mut at: usize) -> usize {
+    while text.get(at).is_some_and(|byte| is_space(*byte)) {
+        at += 1;
+    }
+    at
+}
+
+/// Where the value that starts at `at` ends.
+fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
+    match text.get(at)? {
+        b'"' => return string_end(text, at + 1).map(|(end, _)| end + 1),
+        b'{' | b'[' => {}
+        _ => {
+            let rest = text.get(at..)?;
+            let size = rest.iter().position(|byte| is_space(*byte) || matches!(byte, b',' | b'}' | b']'));
+            return Some(at + size.unwrap_or(rest.len())).filter(|end| *end > at);
+        }
+    }
+    // One bit a level, as in `split`.
+    let (mut open, mut depth) = (0u128, 0u32);
+    loop {
+        match text.get(at)? {
+            b'"' => at = string_end(text, at + 1)?.0,
+            byte @ (b'{' | b'[') => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return None;
+                }
+                open = open << 1 | u128::from(*byte == b'{');
+            }
+            byte @ (b'}' | b']') => {
+                if (open & 1 == 1) != (*byte == b'}') {
+                    return None;
+                }
+                depth -= 1;
+                open >>= 1;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
 /// Where the string whose contents begin at `at` closes (the place of its quote), and whether a backslash comes before.
 #[inline]
 fn string_end(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
@@ -116,14 +199,14 @@ fn string_end(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
 
 /// What a node is; a key is a `Str` before its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Null,
     True,
     False,
     Number,
     /// A string without escapes.
     Str,
-    /// A string with escapes.
+    /// A string whose text is not written as JSON would write it: with escapes, or in other quotes.
     Escaped,
     Array,
     Object,
@@ -131,13 +214,13 @@ enum Kind {
 
 /// One value of a parsed text. Nodes stand in reading order, so that what an array or object holds follows it.
 #[derive(Debug, Clone, Copy)]
-struct Node {
-    kind: Kind,
+pub(crate) struct Node {
+    pub kind: Kind,
     /// The text of a number, or of a string between its quotes.
-    start: u32,
-    end: u32,
+    pub start: u32,
+    pub end: u32,
     /// The node after this one and all it holds.
-    next: u32,
+    pub next: u32,
 }
 
 const VOID: Node = Node { kind: Kind::Null, start: 0, end: 0, next: u32::MAX };
@@ -145,7 +228,41 @@ const VOID: Node = Node { kind: Kind::Null, start: 0, end: 0, next: u32::MAX };
 /// Room for a parsed text, kept from one to the next.
 #[derive(Debug, Default)]
 pub struct Tape {
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// Most nodes of a tape that is kept: 1 MiB of them.
+const KEPT_NODES: usize = 1 << 16;
+
+/// Tapes to parse with, one inside the other.
+#[derive(Default)]
+pub struct Tapes {
+    free: Cell<Vec<Tape>>,
+}
+
+impl std::fmt::Debug for Tapes {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Tapes")
+    }
+}
+
+/// A way to parse: [`Tape::parse`], or the lenient one of [`crate::literal`].
+pub type Parse = for<'t> fn(&'t mut Tape, &'t [u8]) -> Option<Json<'t>>;
+
+impl Tapes {
+    /// Parses `text` with a tape of its own and gives what comes out to `found`, which may parse again.
+    pub fn with<R>(&self, parse: Parse, text: &[u8], found: impl FnOnce(Json<'_>) -> R) -> Option<R> {
+        let mut free = self.free.take();
+        let mut tape = free.pop().unwrap_or_default();
+        self.free.set(free);
+        let result = parse(&mut tape, text).map(found);
+        if tape.nodes.capacity() <= KEPT_NODES {
+            let mut free = self.free.take();
+            free.push(tape);
+            self.free.set(free);
+        }
+        result
+    }
 }
 
 impl Tape {
@@ -169,11 +286,31 @@ pub struct Json<'a> {
 }
 
 impl<'a> Json<'a> {
+    /// The root of a parsed text.
+    pub(crate) fn root(text: &'a [u8], nodes: &'a [Node]) -> Self {
+        Self { text, nodes, at: 0 }
+    }
+
+    /// Where this value stands in its text, for [`Json::placed`].
+    pub(crate) fn place(self) -> u32 {
+        self.at
+    }
+
+    /// The value of this text that stands there.
+    pub(crate) fn placed(self, place: u32) -> Self {
+        Self { at: place, ..self }
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        self.node().kind
+    }
+
     fn node(self) -> Node {
         self.nodes.get(self.at as usize).copied().unwrap_or(VOID)
     }
 
-    fn raw(self) -> &'a [u8] {
+    /// The text of a number; of a string, what is between its quotes.
+    pub(crate) fn raw(self) -> &'a [u8] {
         let node = self.node();
         self.text.get(node.start as usize..node.end as usize).unwrap_or_default()
     }
@@ -202,6 +339,14 @@ impl<'a> Json<'a> {
 
     pub fn is_array(self) -> bool {
         self.node().kind == Kind::Array
+    }
+
+    pub fn is_object(self) -> bool {
+        self.node().kind == Kind::Object
+    }
+
+    pub fn is_string(self) -> bool {
+        matches!(self.node().kind, Kind::Str | Kind::Escaped)
     }
 
     /// The decoded text of a string; borrowed exactly when it is written without escapes.
@@ -248,6 +393,19 @@ impl<'a> Json<'a> {
         self.members().filter(|(name, _)| name.is(key)).map(|(_, value)| value).last()
     }
 
+    /// The members the canonical form keeps: sorted by key, the last of equal keys, nulls left out.
+    pub fn kept(self) -> Vec<(Cow<'a, [u8]>, Json<'a>)> {
+        let members = self.members().map(|(key, value)| (key.string().unwrap_or_default(), value));
+        let mut kept: Vec<_> = members.collect();
+        // Stable, so the last of equal keys is the last received.
+        kept.sort_by(|a, b| a.0.cmp(&b.0));
+        kept.reverse();
+        kept.dedup_by(|later, first| later.0 == first.0);
+        kept.reverse();
+        kept.retain(|(_, value)| !value.is_null());
+        kept
+    }
+
     /// Appends the canonical form: object keys sorted by their bytes, null members dropped, no white space, one way to
     /// write each number and string.
     pub fn write(self, out: &mut Vec<u8>) {
@@ -256,79 +414,67 @@ impl<'a> Json<'a> {
             Kind::True => out.extend_from_slice(b"true"),
             Kind::False => out.extend_from_slice(b"false"),
             Kind::Number => write_number(self.raw(), out),
-            Kind::Str | Kind::Escaped => self.write_string(out),
-            Kind::Array => write_array(self.inside(), out, Json::write),
-            Kind::Object => write_object(self.members(), out, |_, value, out| value.write(out)),
+            Kind::Str | Kind::Escaped => {
+                self.write_string(out);
+            }
+            Kind::Array => {
+                out.push(b'[');
+                for (index, element) in self.inside().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    element.write(out);
+                }
+                out.push(b']');
+            }
+            Kind::Object => self.write_object(out),
         }
     }
 
-    fn write_string(self, out: &mut Vec<u8>) {
-        out.push(b'"');
-        match self.node().kind {
-            Kind::Escaped => escape_into(&decode(self.raw()), out),
-            _ => out.extend_from_slice(self.raw()),
+    fn write_object(self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (index, (key, value)) in self.kept().iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            match key {
+                // Written without escapes, it needs none.
+                Cow::Borrowed(plain) => {
+                    out.push(b'"');
+                    out.extend_from_slice(plain);
+                    out.push(b'"');
+                }
+                Cow::Owned(decoded) => write_text(decoded, out),
+            }
+            out.push(b':');
+            value.write(out);
         }
-        out.push(b'"');
+        out.push(b'}');
+    }
+
+    /// Appends a string in canonical form and returns the size of its decoded text; nothing for what is no string.
+    pub fn write_string(self, out: &mut Vec<u8>) -> usize {
+        match self.string() {
+            Some(Cow::Borrowed(plain)) => {
+                out.push(b'"');
+                out.extend_from_slice(plain);
+                out.push(b'"');
+                plain.len()
+            }
+            Some(Cow::Owned(decoded)) => {
+                write_text(&decoded, out);
+                decoded.len()
+            }
+            None => 0,
+        }
     }
 }
 
-/// Appends an array of the given elements, each written by `write`.
-pub fn write_array<'a>(
-    elements: impl Iterator<Item = Json<'a>>,
-    out: &mut Vec<u8>,
-    write: impl Fn(Json<'a>, &mut Vec<u8>),
-) {
-    out.push(b'[');
-    for (index, element) in elements.enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write(element, out);
-    }
-    out.push(b']');
-}
-
-/// Appends an object of the given members in canonical form, the values written by `write`, which is given the decoded
-/// key too. The last of equal keys counts.
-pub fn write_object<'a>(
-    members: impl Iterator<Item = (Json<'a>, Json<'a>)>,
-    out: &mut Vec<u8>,
-    write: impl Fn(&[u8], Json<'a>, &mut Vec<u8>),
-) {
-    write_named(members.map(|(key, value)| (key.string().unwrap_or_default(), value)), out, write);
-}
-
-/// As [`write_object`], with keys that need not be those of the text (borrowed ones hold nothing to escape).
-pub fn write_named<'a>(
-    members: impl Iterator<Item = (Cow<'a, [u8]>, Json<'a>)>,
-    out: &mut Vec<u8>,
-    write: impl Fn(&[u8], Json<'a>, &mut Vec<u8>),
-) {
-    let mut sorted = Vec::with_capacity(8);
-    sorted.extend(members);
-    // Stable, so the last of equal keys is the last received.
-    sorted.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut rest = sorted.iter().peekable();
-    let mut first = true;
-    out.push(b'{');
-    while let Some((key, value)) = rest.next() {
-        let repeated = rest.peek().is_some_and(|(next, _)| next == key);
-        if repeated || value.is_null() {
-            continue;
-        }
-        if !first {
-            out.push(b',');
-        }
-        first = false;
-        out.push(b'"');
-        match key {
-            Cow::Borrowed(plain) => out.extend_from_slice(plain),
-            Cow::Owned(decoded) => escape_into(decoded, out),
-        }
-        out.extend_from_slice(b"\":");
-        write(key, *value, out);
-    }
-    out.push(b'}');
+/// Appends decoded text as a JSON string.
+pub fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    escape_into(text, out);
+    out.push(b'"');
 }
 
 fn write_number(digits: &[u8], out: &mut Vec<u8>) {
@@ -352,7 +498,8 @@ fn write_number(digits: &[u8], out: &mut Vec<u8>) {
 fn escape_into(text: &[u8], out: &mut Vec<u8>) {
     let mut plain = 0;
     for (index, byte) in text.iter().enumerate() {
-        let surrogate = *byte == 0xed && text.get(index + 1).is_some_and(|next| *next >= 0xa0);
+        let surrogate =
+            *byte == 0xed && matches!(text.get(index + 1..index + 3), Some([0xa0..=0xbf, 0x80..=0xbf]));
         if !(surrogate || matches!(byte, b'"' | b'\\' | 0..0x20)) {
             continue;
         }
@@ -385,11 +532,20 @@ fn decode(raw: &[u8]) -> Vec<u8> {
             Some(b'r') => out.push(b'\r'),
             Some(b'b') => out.push(0x08),
             Some(b'f') => out.push(0x0c),
+            // These two are Python's; JSON's parser has refused them.
+            Some(b'x') => {
+                push_point(hex_number(raw, at, 2), &mut out);
+                at += 2;
+            }
+            Some(b'U') => {
+                push_point(hex_number(raw, at, 8), &mut out);
+                at += 8;
+            }
             Some(b'u') => {
-                let mut point = unit(raw, at);
+                let mut point = hex_number(raw, at, 4);
                 at += 4;
                 if (0xd800..0xdc00).contains(&point) && raw.get(at..at + 2) == Some(b"\\u") {
-                    let low = unit(raw, at + 2);
+                    let low = hex_number(raw, at + 2, 4);
                     if (0xdc00..0xe000).contains(&low) {
                         point = 0x10000 + ((point - 0xd800) << 10) + (low - 0xdc00);
                         at += 6;
@@ -405,9 +561,9 @@ fn decode(raw: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The four hex digits at `at`; the parser has checked them.
-fn unit(raw: &[u8], at: usize) -> u32 {
-    let digits = raw.get(at..at + 4).unwrap_or_default();
+/// The number of `size` hex digits at `at`; the parser has checked them.
+fn hex_number(raw: &[u8], at: usize, size: usize) -> u32 {
+    let digits = raw.get(at..at + size).unwrap_or_default();
     digits.iter().fold(0, |sum, digit| sum << 4 | char::from(*digit).to_digit(16).unwrap_or_default())
 }
 
@@ -550,7 +706,7 @@ fn check_escapes(raw: &[u8]) -> bool {
 }
 
 /// Length of the JSON number at the start of `text`.
-fn number_len(text: &[u8]) -> Option<usize> {
+pub(crate) fn number_len(text: &[u8]) -> Option<usize> {
     let digits = |from: usize| {
         let rest = text.get(from..).unwrap_or_default();
         rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len())

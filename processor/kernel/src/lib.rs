@@ -9,13 +9,17 @@ pub mod decode;
 mod detect;
 mod extract;
 mod facts;
+#[allow(dead_code)]
+mod flatten;
 mod hash;
 mod inspect;
 mod json;
 mod keys;
+mod literal;
 mod message;
 mod otlp;
 mod parents;
+mod pieces;
 pub mod plan;
 mod prints;
 #[cfg(feature = "python")]
@@ -24,6 +28,7 @@ mod refusal;
 mod render;
 mod rows;
 mod seen;
+mod shapes;
 mod text;
 mod times;
 mod wire;

@@ -1,119 +1,553 @@
-//! The two shapes of content whose inside the kernel knows: chat messages and tool call arguments.
+//! The canonical form of contents, whose hash is their canonical hash: the same for the same message in every shape.
 //!
-//! A message is an object with `role` and `parts`; a part has a `type`, and one of type `tool_call` has `name`, `id`
-//! and `arguments`. These names are the OpenTelemetry message form; dialects are brought to it elsewhere.
+//! A message is `{"parts":[...],"role":"..."}` with parts as the OpenTelemetry conventions have them:
+//!
+//! - `{"content":"...","type":"text"}`, and so `reasoning` and `refusal`; empty ones are left out
+//! - `{"arguments":...,"id":"...","name":"...","type":"tool_call"}`
+//! - `{"id":"...","response":...,"type":"tool_call_response"}`
+//! - `{"content":"base64","type":"blob"}`, `{"type":"uri","uri":"..."}`, `{"file_id":"...","type":"file"}`
+//! - anything else as it is, in canonical JSON
+//!
+//! The canonical form of a canonical form is itself.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use crate::json::{Json, Tape, trim, write_array, write_named, write_object};
+use crate::json::{Json, Kind, Parse, Tape, Tapes, trim, write_text};
+use crate::literal;
+use crate::shapes::{self, Call, Part, Role, Said, Speaker};
 
-/// Room to parse in: a text, and the text encoded inside it.
-#[derive(Debug, Default)]
-pub struct Tapes {
-    outer: Tape,
-    inner: Tape,
+/// How a content is brought to its canonical form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// A message in any known shape, of this role where it does not say. Plain text is a message too.
+    Message(Role),
+    /// Words, whatever they look like: a message of one text.
+    Words(Role),
+    /// A value such as the arguments of a tool call: canonical JSON. What is no object or array is a string.
+    Value,
+    /// A value a tool gave back: as [`Reading::Value`], taken out of what it may be wrapped in.
+    Answer,
 }
 
-impl Tapes {
-    /// Gives the value a text holds to `found`. A text that is a string which itself holds an object or array is taken
-    /// for the latter: some senders encode twice. False when the text cannot be parsed.
-    fn value(&mut self, text: &[u8], found: impl FnOnce(Json<'_>)) -> bool {
-        let Some(outer) = self.outer.parse(text) else { return false };
-        let encoded = outer.string().filter(|inner| matches!(trim(inner).first(), Some(b'{' | b'[')));
-        match encoded.as_deref().and_then(|inner| self.inner.parse(inner)) {
-            Some(inner) => found(inner),
-            None => found(outer),
-        }
-        true
-    }
+/// One content in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    pub range: Range<usize>,
+    pub reading: Reading,
 }
 
-/// Appends the bytes whose hash is the content's canonical hash.
-///
-/// `message` asks for the message form: an object with parts keeps only `role` and `parts`. What cannot be parsed (not
-/// JSON, nested too deeply) is its own canonical form, white space around it trimmed.
-pub fn canonical(text: &[u8], message: bool, tapes: &mut Tapes, out: &mut Vec<u8>) {
+/// What is learned of a content on the way to its canonical form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Who speaks; nobody in particular in what is no message.
+    pub role: Role,
+    /// Whether the role is the content's own, and not what it was taken for.
+    pub said: bool,
+    /// Bytes of text it has for a model to read: words, names and arguments of calls, answers; media count nothing.
+    pub bytes: u32,
+    /// Whether it calls tools.
+    pub calls: bool,
+}
+
+/// Appends the content's canonical form.
+pub fn canonical(text: &[u8], reading: Reading, tapes: &Tapes, out: &mut Vec<u8>) -> Facts {
     let text = trim(text);
-    let parsed = tapes.value(text, |value| {
-        if message && value.member(b"parts").is_some() {
-            write_message(value, out);
-        } else {
-            value.write(out);
+    let value = |bytes, role| Facts { role, said: false, bytes: size(bytes), calls: false };
+    match reading {
+        Reading::Value => value(write_value(text, false, tapes, out), Role::User),
+        Reading::Answer => value(write_value(text, true, tapes, out), Role::Tool),
+        Reading::Words(role) | Reading::Message(role) => {
+            let mut writer = Writer::begin(tapes, out);
+            let read = match reading {
+                Reading::Message(_) => read(text, role, tapes, &mut |part| writer.part(part)),
+                _ => None,
+            };
+            match read {
+                Some(said) => writer.end(said, role),
+                None => {
+                    writer.words(text, role);
+                    writer.end(None, role)
+                }
+            }
         }
-    });
-    if !parsed {
-        out.extend_from_slice(text);
     }
 }
 
-fn write_message(message: Json<'_>, out: &mut Vec<u8>) {
-    let kept = message.members().filter(|(key, _)| key.is(b"role") || key.is(b"parts"));
-    write_object(kept, out, |key, value, out| {
-        if key == b"parts" && value.is_array() {
-            write_array(value.inside(), out, write_part);
-        } else {
+fn size(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// Reads a text that is JSON or looks like Python's; none for other texts.
+fn read(
+    text: &[u8],
+    role: Role,
+    tapes: &Tapes,
+    found: &mut dyn FnMut(Part<'_>),
+) -> Option<Option<Speaker<'static>>> {
+    let mut whole = |value: Json<'_>| {
+        let inside = shapes::opened(value, tapes, |inner| {
+            (shapes::is_message(inner) || shapes::are_parts(inner))
+                .then(|| shapes::read(inner, role, tapes, found))
+        });
+        inside.flatten().unwrap_or_else(|| shapes::read(value, role, tapes, found))
+    };
+    tapes.with(Tape::parse, text, &mut whole).or_else(|| tapes.with(parse_python(text)?, text, &mut whole))
+}
+
+/// How to parse a text that is not JSON; none where that is of no use.
+fn parse_python(text: &[u8]) -> Option<Parse> {
+    matches!(text.first(), Some(b'{' | b'[')).then_some(literal::parse)
+}
+
+/// Writes a message.
+struct Writer<'w> {
+    tapes: &'w Tapes,
+    out: &'w mut Vec<u8>,
+    parts: usize,
+    bytes: usize,
+    calls: bool,
+}
+
+impl<'w> Writer<'w> {
+    fn begin(tapes: &'w Tapes, out: &'w mut Vec<u8>) -> Self {
+        out.extend_from_slice(b"{\"parts\":[");
+        Self { tapes, out, parts: 0, bytes: 0, calls: false }
+    }
+
+    fn end(self, said: Option<Speaker<'_>>, role: Role) -> Facts {
+        let Self { out, bytes, calls, .. } = self;
+        out.extend_from_slice(b"],\"role\":");
+        let known = match &said {
+            Some(Speaker::Named(name)) => {
+                write_text(name, out);
+                role
+            }
+            Some(Speaker::Known(role)) => {
+                write_text(role.name(), out);
+                *role
+            }
+            None => {
+                write_text(role.name(), out);
+                role
+            }
+        };
+        out.push(b'}');
+        Facts { role: known, said: said.is_some(), bytes: size(bytes), calls }
+    }
+
+    /// A text that is no JSON.
+    fn words(&mut self, text: &[u8], role: Role) {
+        let words = Said::Text(text);
+        if role == Role::Tool {
+            self.part(Part::Answer { id: None, response: Some(words) });
+        } else if !text.is_empty() {
+            self.part(Part::Text(words));
+        }
+    }
+
+    fn part(&mut self, part: Part<'_>) {
+        if self.parts > 0 {
+            self.out.push(b',');
+        }
+        self.parts += 1;
+        let out = &mut *self.out;
+        self.bytes += match part {
+            Part::Text(words) => write_worded(b"text", words, out),
+            Part::Reasoning(words) => write_worded(b"reasoning", words, out),
+            Part::Refusal(words) => write_worded(b"refusal", words, out),
+            Part::Call(call) => {
+                self.calls = true;
+                write_call(&call, self.tapes, out)
+            }
+            Part::Answer { id, response } => write_answer(id.as_deref(), response, self.tapes, out),
+            Part::Blob(data) => {
+                write_worded(b"blob", data, out);
+                0
+            }
+            Part::Uri(address) => {
+                out.extend_from_slice(b"{\"type\":\"uri\",\"uri\":");
+                write_said(address, out);
+                out.push(b'}');
+                0
+            }
+            Part::File(id) => {
+                out.extend_from_slice(b"{\"file_id\":");
+                write_said(id, out);
+                out.extend_from_slice(b",\"type\":\"file\"}");
+                0
+            }
+            Part::Other(value) => {
+                let start = out.len();
+                value.write(out);
+                out.len() - start
+            }
+        };
+    }
+}
+
+fn write_worded(kind: &[u8], words: Said<'_>, out: &mut Vec<u8>) -> usize {
+    out.extend_from_slice(b"{\"content\":");
+    let size = write_said(words, out);
+    out.extend_from_slice(b",\"type\":\"");
+    out.extend_from_slice(kind);
+    out.extend_from_slice(b"\"}");
+    size
+}
+
+/// Appends words as a JSON string and returns their size.
+fn write_said(words: Said<'_>, out: &mut Vec<u8>) -> usize {
+    match words {
+        Said::Json(json) => json.write_string(out),
+        Said::Text(text) => {
+            write_text(text, out);
+            text.len()
+        }
+    }
+}
+
+fn write_call(call: &Call<'_>, tapes: &Tapes, out: &mut Vec<u8>) -> usize {
+    out.push(b'{');
+    let mut bytes = call.name.as_deref().unwrap_or_default().len();
+    if let Some(arguments) = call.arguments {
+        out.extend_from_slice(b"\"arguments\":");
+        bytes += settle(arguments, false, tapes, out);
+        out.push(b',');
+    }
+    for (key, value) in [(&b"\"id\":"[..], &call.id), (b"\"name\":", &call.name)] {
+        if let Some(value) = value {
+            out.extend_from_slice(key);
+            write_text(value, out);
+            out.push(b',');
+        }
+    }
+    out.extend_from_slice(b"\"type\":\"tool_call\"}");
+    bytes
+}
+
+fn write_answer(id: Option<&[u8]>, response: Option<Said<'_>>, tapes: &Tapes, out: &mut Vec<u8>) -> usize {
+    out.push(b'{');
+    if let Some(id) = id {
+        out.extend_from_slice(b"\"id\":");
+        write_text(id, out);
+        out.push(b',');
+    }
+    let mut bytes = 0;
+    if let Some(response) = response {
+        out.extend_from_slice(b"\"response\":");
+        bytes = match response {
+            Said::Json(json) => settle(json, true, tapes, out),
+            Said::Text(text) => settle_text(text, true, tapes, out),
+        };
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"type\":\"tool_call_response\"}");
+    bytes
+}
+
+/// Appends the canonical form of a value's text, which may be JSON, Python's or plain, and returns its size.
+fn write_value(text: &[u8], is_answer: bool, tapes: &Tapes, out: &mut Vec<u8>) -> usize {
+    let json = tapes.with(Tape::parse, text, |value| settle(value, is_answer, tapes, out));
+    json.unwrap_or_else(|| settle_text(text, is_answer, tapes, out))
+}
+
+/// Appends the canonical form of a value: objects and arrays as they are, those encoded in a string too, all else as a
+/// string. Dialects differ in whether a number is one or its text.
+fn settle(value: Json<'_>, is_answer: bool, tapes: &Tapes, out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    match value.kind() {
+        Kind::Str | Kind::Escaped => {
+            return settle_text(&value.string().unwrap_or_default(), is_answer, tapes, out);
+        }
+        Kind::Number | Kind::True | Kind::False => {
+            out.push(b'"');
+            value.write(out);
+            out.push(b'"');
+            return out.len() - start - 2;
+        }
+        Kind::Array | Kind::Object if is_answer => {
+            if let Some(inner) = unwrapped(value) {
+                return settle(inner, true, tapes, out);
+            }
             value.write(out);
         }
-    });
-}
-
-/// Some writers call a tool's answer `result` where the convention says `response`.
-fn write_part(part: Json<'_>, out: &mut Vec<u8>) {
-    let is_answer = part.member(b"type").is_some_and(|kind| kind.is(b"tool_call_response"));
-    if !is_answer || part.member(b"response").is_some_and(|response| !response.is_null()) {
-        part.write(out);
-        return;
+        Kind::Array | Kind::Object | Kind::Null => value.write(out),
     }
-    let renamed = part.members().filter(|(key, _)| !key.is(b"response")).map(|(key, value)| {
-        let name = if key.is(b"result") { Some(Cow::Borrowed(&b"response"[..])) } else { key.string() };
-        (name.unwrap_or_default(), value)
-    });
-    write_named(renamed, out, |_, value, out| value.write(out));
+    out.len() - start
 }
 
-/// One tool call of a message: name and id where they are strings, and the canonical form of its arguments.
+fn settle_text(text: &[u8], is_answer: bool, tapes: &Tapes, out: &mut Vec<u8>) -> usize {
+    let inside = trim(text);
+    let encoded = parse_python(inside).and_then(|python| {
+        let json = tapes.with(Tape::parse, inside, |value| settle(value, is_answer, tapes, out));
+        json.or_else(|| tapes.with(python, inside, |value| settle(value, is_answer, tapes, out)))
+    });
+    encoded.unwrap_or_else(|| {
+        write_text(text, out);
+        text.len()
+    })
+}
+
+/// What a tool gave back, where this is only its wrapping: a list of one text, `{"result": ...}`, `{"type": "json",
+/// "value": ...}` (Vercel AI), `[{"json": ...}]` (Bedrock), a text part.
+fn unwrapped(value: Json<'_>) -> Option<Json<'_>> {
+    if value.is_array() {
+        let mut inside = value.inside();
+        let (only, None) = (inside.next()?, inside.next()) else { return None };
+        return match &only.kept()[..] {
+            [(key, inner)] if matches!(&key[..], b"json" | b"text") => Some(*inner),
+            _ => shapes::text_of(only),
+        };
+    }
+    if !value
+        .members()
+        .any(|(key, _)| [&b"result"[..], b"output", b"value", b"text"].iter().any(|word| key.is(word)))
+    {
+        return None;
+    }
+    match &value.kept()[..] {
+        [(key, inner)] if matches!(&key[..], b"result" | b"output") => Some(*inner),
+        [(kind, _), (key, inner)] if kind[..] == *b"type" && key[..] == *b"value" => Some(*inner),
+        _ => shapes::text_of(value),
+    }
+}
+
+/// One tool call of a message: name and id where it has them, and the canonical form of its arguments.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Call<'c> {
+pub struct Called<'c> {
     pub name: Option<Cow<'c, [u8]>>,
     pub id: Option<Cow<'c, [u8]>>,
     pub arguments: Option<Vec<u8>>,
 }
 
-/// Gives every tool call of one message text (or of an array of messages, encoded once more or not) to `found`.
-pub fn calls(text: &[u8], tapes: &mut Tapes, mut found: impl FnMut(Call<'_>)) {
-    // Most messages call nothing, and then need no parsing.
-    if memchr::memmem::find(text, b"tool_call").is_none() {
-        return;
-    }
-    tapes.value(text, |value| {
-        if value.is_array() {
-            value.inside().for_each(|message| calls_of(message, &mut found));
-        } else {
-            calls_of(value, &mut found);
+/// Gives every tool call of one message's text to `found`.
+pub fn calls(text: &[u8], tapes: &Tapes, mut found: impl FnMut(Called<'_>)) {
+    read(trim(text), Role::Assistant, tapes, &mut |part| {
+        if let Part::Call(Call { id, name, arguments }) = part {
+            let arguments = arguments.map(|value| {
+                let mut out = Vec::new();
+                settle(value, false, tapes, &mut out);
+                out
+            });
+            found(Called { name, id, arguments });
         }
     });
 }
 
-fn calls_of(message: Json<'_>, found: &mut impl FnMut(Call<'_>)) {
-    let Some(parts) = message.member(b"parts").filter(|parts| parts.is_array()) else { return };
-    for part in parts.inside() {
-        if part.member(b"type").is_some_and(|kind| kind.is(b"tool_call")) {
-            found(Call {
-                name: part.member(b"name").and_then(Json::string),
-                id: part.member(b"id").and_then(Json::string),
-                arguments: part.member(b"arguments").and_then(arguments),
-            });
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::pieces::Cutter;
+
+    fn form(text: &[u8], reading: Reading) -> (Vec<u8>, Facts) {
+        let mut out = Vec::new();
+        let facts = canonical(text, reading, &Tapes::default(), &mut out);
+        (out, facts)
+    }
+
+    fn shown(text: &str, reading: Reading) -> String {
+        String::from_utf8(form(text.as_bytes(), reading).0).unwrap()
+    }
+
+    const USER: Reading = Reading::Message(Role::User);
+
+    #[test]
+    fn words_are_words_whatever_they_look_like() {
+        let text = r#" {"role":"assistant","content":"x"} "#;
+        assert_eq!(shown(text, USER), r#"{"parts":[{"content":"x","type":"text"}],"role":"assistant"}"#);
+        assert_eq!(
+            shown(text, Reading::Words(Role::Assistant)),
+            r#"{"parts":[{"content":"{\"role\":\"assistant\",\"content\":\"x\"}","type":"text"}],"role":"assistant"}"#
+        );
+        assert_eq!(shown("  ", Reading::Words(Role::User)), r#"{"parts":[],"role":"user"}"#);
+    }
+
+    #[test]
+    fn results_are_taken_out_of_their_wrapping_and_arguments_are_not() {
+        let text = r#"{"result": "21"}"#;
+        assert_eq!(shown(text, Reading::Answer), r#""21""#);
+        assert_eq!(shown(text, Reading::Value), r#"{"result":"21"}"#);
+        for text in ["21", "\"21\"", "{'output': 21}", r#"[{"type":"text","text":"21"}]"#] {
+            assert_eq!(shown(text, Reading::Answer), r#""21""#, "{text}");
         }
     }
-}
 
-/// Canonical form of a call's arguments: the value itself, or the JSON its string holds.
-fn arguments(value: Json<'_>) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    match value.string() {
-        Some(text) => canonical(&text, false, &mut Tapes::default(), &mut out),
-        None if value.is_null() => return None,
-        None => value.write(&mut out),
+    #[test]
+    fn facts_tell_who_speaks_whether_that_is_said_and_how_much() {
+        let facts = |text: &str, reading| form(text.as_bytes(), reading).1;
+        let of = |role, said, bytes, calls| Facts { role, said, bytes, calls };
+        assert_eq!(facts("hello", USER), of(Role::User, false, 5, false));
+        assert_eq!(facts("hello", Reading::Words(Role::System)), of(Role::System, false, 5, false));
+        assert_eq!(facts(r#"{"role":"system","content":"a\nb"}"#, USER), of(Role::System, true, 3, false));
+        assert_eq!(facts(r#"{"role":"critic","content":"abc"}"#, USER), of(Role::User, true, 3, false));
+        let call = r#"{"type":"tool_call","id":"1","name":"f","arguments":{"a": 1}}"#;
+        assert_eq!(facts(call, USER), of(Role::Assistant, true, 8, true));
+        assert_eq!(facts(r#"{"a": 1}"#, Reading::Value), of(Role::User, false, 7, false));
     }
-    Some(out)
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 % bound as u64) as usize
+        }
+
+        fn of<'w>(&mut self, words: &[&'w str]) -> &'w str {
+            words[self.below(words.len())]
+        }
+
+        /// A value made of the words of all shapes: nearly a message.
+        fn value(&mut self, depth: u32) -> String {
+            let kind = if depth == 0 { self.below(3) } else { self.below(9) };
+            match kind {
+                0 => self
+                    .of(&["null", "true", "0", "-1.5", "\"\"", "\"\\u00e9\\n\"", "\"\\ud800\""])
+                    .to_owned(),
+                1 | 2 => format!("\"{}\"", self.of(WORDS)),
+                3 => serde_json::to_string(&self.value(depth - 1)).unwrap(),
+                4 | 5 => {
+                    let values: Vec<_> = (0..self.below(4)).map(|_| self.value(depth - 1)).collect();
+                    format!("[{}]", values.join(","))
+                }
+                _ => {
+                    let members: Vec<_> = (0..self.below(5))
+                        .map(|_| format!("\"{}\":{}", self.of(KEYS), self.value(depth - 1)))
+                        .collect();
+                    format!("{{{}}}", members.join(","))
+                }
+            }
+        }
+    }
+
+    const WORDS: &[&str] = &[
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "human",
+        "function",
+        "text",
+        "tool_call",
+        "tool_use",
+        "tool-result",
+        "tool_call_response",
+        "function_call",
+        "reasoning",
+        "thinking",
+        "refusal",
+        "image",
+        "blob",
+        "uri",
+        "file",
+        "message",
+        "AIMessage",
+        "gen_ai.choice",
+        "gen_ai.tool.message",
+        "data:x,y",
+        "https://x",
+        "[]",
+        "json",
+        "x",
+    ];
+    const KEYS: &[&str] = &[
+        "role",
+        "type",
+        "content",
+        "contents",
+        "parts",
+        "blocks",
+        "message",
+        "messages",
+        "data",
+        "kwargs",
+        "id",
+        "tool_calls",
+        "function_call",
+        "additional_kwargs",
+        "function",
+        "name",
+        "arguments",
+        "input",
+        "toolCallId",
+        "toolName",
+        "tool_call_id",
+        "output",
+        "result",
+        "response",
+        "value",
+        "text",
+        "thought",
+        "reasoning",
+        "summary",
+        "refusal",
+        "functionCall",
+        "functionResponse",
+        "toolUse",
+        "toolResult",
+        "json",
+        "tool_call",
+        "tool_call_result",
+        "message_content",
+        "inlineData",
+        "source",
+        "image",
+        "url",
+        "uri",
+        "file_id",
+        "event.name",
+        "prompt",
+        "choices",
+        "config",
+        "system",
+        "other",
+        "r\\u006fle",
+    ];
+
+    #[test]
+    fn a_canonical_form_is_its_own_and_calls_are_counted_as_they_are_told() {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let mut called = 0;
+        for round in 0..20_000 {
+            let text = random.value(4);
+            for reading in [USER, Reading::Message(Role::Tool), Reading::Value, Reading::Answer] {
+                let (once, facts) = form(text.as_bytes(), reading);
+                let (twice, _) = form(&once, reading);
+                assert_eq!(once, twice, "round {round}: {text}");
+                if reading == USER {
+                    let mut count = 0;
+                    calls(text.as_bytes(), &Tapes::default(), |_| count += 1);
+                    assert_eq!(facts.calls, count > 0, "round {round}: {text}");
+                    called += count;
+                }
+            }
+        }
+        assert!(called > 100);
+    }
+
+    #[test]
+    fn pieces_are_in_the_text_in_order_or_one_is_the_whole() {
+        let mut random = Random(7);
+        let mut cutter = Cutter::default();
+        for round in 0..20_000 {
+            let mut text = random.value(4).into_bytes();
+            if random.below(3) == 0 && !text.is_empty() {
+                // Not JSON any more.
+                let at = random.below(text.len());
+                text[at] = b"{}[]\",:\\ x"[random.below(10)];
+            }
+            let (whole, pieces) = cutter.cut(trim(&text), Role::User);
+            let mut end = 0;
+            for piece in pieces {
+                // System instructions come first, wherever they stand.
+                assert!(piece.range.start >= end || piece.reading != USER, "round {round}");
+                assert!(piece.range.end <= whole.len());
+                end = if piece.reading == USER { piece.range.end } else { 0 };
+                form(&whole[piece.range.clone()], piece.reading);
+            }
+        }
+    }
 }

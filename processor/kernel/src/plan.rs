@@ -10,6 +10,8 @@ use serde::Deserialize;
 
 use crate::decode::{DIALECT_COLUMNS, FIXED_COLUMNS};
 use crate::facts::{Facts, MAX_FACTS, Matcher, Mode, Texts};
+use crate::message::Reading;
+use crate::shapes::Role;
 
 /// Deepest AnyValue nesting that may be allowed: checking and rendering recurse once per level.
 pub const MAX_DEPTH: u32 = 128;
@@ -76,13 +78,29 @@ pub struct Content {
     pub form: Form,
     #[serde(default)]
     pub calls: bool,
+    /// Whether to tell who speaks in each content and how much.
+    #[serde(default)]
+    pub sizes: bool,
+    /// Who speaks in messages that do not say.
+    #[serde(default = "the_user")]
+    pub role: Role,
 }
 
 impl Content {
-    /// Whether elements are chat messages, whose canonical form is role and parts only.
-    pub fn is_message(&self) -> bool {
-        self.kind == "message"
+    /// What contents of this kind are read as.
+    pub fn reading(&self) -> Reading {
+        match self.kind.as_str() {
+            "message" => Reading::Message(self.role),
+            // So that they have the canonical hash of the message that says the same.
+            "system" => Reading::Message(Role::System),
+            "result" => Reading::Answer,
+            _ => Reading::Value,
+        }
     }
+}
+
+fn the_user() -> Role {
+    Role::User
 }
 
 #[derive(Debug, Deserialize)]
@@ -498,6 +516,10 @@ fn check_names(text: &Text) -> Result<(), String> {
     }
     for content in &text.contents {
         claim(content.name.clone())?;
+        if content.sizes {
+            claim(roles_name(content))?;
+            claim(bytes_name(content))?;
+        }
         if content.calls {
             claim(calls_name(content))?;
             if content.form != Form::Elements {
@@ -932,4 +954,14 @@ fn asked(test: &TestText) -> Result<Asked, String> {
 /// Name of the column of tool calls that belongs to a content column.
 pub fn calls_name(content: &Content) -> String {
     format!("{}.calls", content.name)
+}
+
+/// Name of the column of who speaks in each content.
+pub fn roles_name(content: &Content) -> String {
+    format!("{}.roles", content.name)
+}
+
+/// Name of the column of how many bytes of text each content has.
+pub fn bytes_name(content: &Content) -> String {
+    format!("{}.bytes", content.name)
 }

@@ -12,17 +12,19 @@ use pyo3::types::{PyBytes, PyCapsule};
 use crate::content::Memory;
 use crate::decode::{self, Clock, MAX_CALL_BYTES};
 use crate::hash::{Key, Keyed};
-use crate::message::Tapes;
+use crate::json::Tapes;
+use crate::message::Reading;
 use crate::otlp::Limits;
 use crate::plan::{DEFAULT_DEPTH, MAX_DEPTH, Plan};
 use crate::seen::{LEAST_ROOM, MAX_HORIZON_NS, Seen};
+use crate::shapes::Role;
 
 #[pymodule]
 mod clew_kernel {
     #[pymodule_export]
     use super::{
-        Batch, Decoded, Decoder, SeenChunk, Verdict, canonical_json, content_hash, count_spans, inspect,
-        version,
+        Batch, Decoded, Decoder, SeenChunk, Verdict, canonical_json, canonical_message, content_hash,
+        count_spans, inspect, version,
     };
 }
 
@@ -281,8 +283,21 @@ fn failed(error: arrow_schema::ArrowError) -> PyErr {
 #[pyfunction]
 fn canonical_json<'py>(py: Python<'py>, text: &[u8]) -> Bound<'py, PyBytes> {
     let mut out = Vec::new();
-    crate::message::canonical(text, false, &mut Tapes::default(), &mut out);
+    crate::message::canonical(text, Reading::Value, &Tapes::default(), &mut out);
     PyBytes::new(py, &out)
+}
+
+#[pyfunction]
+#[pyo3(signature = (text, role="user"))]
+fn canonical_message<'py>(py: Python<'py>, text: &[u8], role: &str) -> PyResult<Bound<'py, PyBytes>> {
+    let Some(role) = Role::parse(role.as_bytes()) else {
+        return Err(PyValueError::new_err(format!(
+            "role is {role:?}, expected \"system\", \"user\", \"assistant\" or \"tool\""
+        )));
+    };
+    let mut out = Vec::new();
+    crate::message::canonical(text, Reading::Message(role), &Tapes::default(), &mut out);
+    Ok(PyBytes::new(py, &out))
 }
 
 #[pyfunction]

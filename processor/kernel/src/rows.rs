@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Int32Array, RecordBatch, RecordBatchOptions, StructArray, UInt32Array,
-    UInt64Array,
+    Array, ArrayRef, BooleanArray, Int32Array, RecordBatch, RecordBatchOptions, StructArray, UInt8Array,
+    UInt32Array, UInt64Array,
 };
 use arrow_schema::{ArrowError, Field, Fields, Schema};
 
@@ -12,18 +12,19 @@ use crate::cells::{Cell, NOWHERE, Picks, coerce};
 use crate::columns::{
     Cells, Dict, Map, Offsets, Present, Sparse, Strings, fixed_names, hashes, list, timestamps,
 };
-use crate::content::{Memory, Owner, Work, take};
+use crate::content::{Memory, Names, Owner, Work, take};
 use crate::decode::{Arrivals, DIALECT_COLUMNS, FIXED_COLUMNS};
 use crate::detect::{Detector, Found, signature};
 use crate::extract::{self, Extractor};
 use crate::facts::Facts;
 use crate::hash::Hash;
-use crate::json::{split_array, trim};
+use crate::json::{Tapes, trim};
 use crate::keys::KeyTable;
-use crate::message::{Tapes, calls};
+use crate::message::{Piece, Reading, calls};
 use crate::otlp::{Attr, Body, MAX_RESOURCE_BYTES, RESOURCE_ATTRIBUTE_BYTES, Span, Value};
 use crate::parents::Parents;
-use crate::plan::{EventSource, Form, Origin, Plan, Type, Use, calls_name};
+use crate::pieces::Cutter;
+use crate::plan::{Content, EventSource, Form, Origin, Plan, Type, Use, bytes_name, calls_name, roles_name};
 use crate::refusal::{Reason, Refusals};
 use crate::render::{as_json, as_string, hex};
 
@@ -57,8 +58,15 @@ struct Subject<'a> {
 
 #[derive(Debug)]
 enum ContentColumn {
-    List { ends: Offsets, hashes: Vec<u8>, calls: Option<Box<Calls>> },
-    One { hashes: Vec<u8>, form: Form },
+    List { ends: Offsets, hashes: Vec<u8>, calls: Option<Box<Calls>>, sizes: Option<Sizes> },
+    One { hashes: Vec<u8>, form: Form, sizes: Option<Sizes> },
+}
+
+/// Who speaks in each content of a column, and how many bytes of text.
+#[derive(Debug, Default)]
+struct Sizes {
+    roles: Vec<u8>,
+    bytes: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -127,10 +135,10 @@ pub struct Rows<'a> {
     /// Attributes of the span at hand that may become contents.
     offered: Vec<u32>,
     resource_bytes: usize,
-    /// Reused buffers: a rendered value, what `take` needs, the elements of an array.
+    /// Reused buffers: a rendered value, what `take` needs, the pieces of a text.
     text: Vec<u8>,
     work: Work,
-    elements: Vec<std::ops::Range<usize>>,
+    cutter: Cutter,
 }
 
 impl<'a> Rows<'a> {
@@ -147,13 +155,17 @@ impl<'a> Rows<'a> {
                 Type::Bool => Cells::Bool(Present::default()),
             },
         };
-        let content = |form: Form, calls: bool| match form {
-            Form::Elements => ContentColumn::List {
-                ends: Offsets::default(),
-                hashes: Vec::new(),
-                calls: calls.then(Box::default),
-            },
-            Form::Whole | Form::Canonical => ContentColumn::One { hashes: Vec::new(), form },
+        let content = |planned: &Content| {
+            let sizes = planned.sizes.then(Sizes::default);
+            match planned.form {
+                Form::Elements => ContentColumn::List {
+                    ends: Offsets::default(),
+                    hashes: Vec::new(),
+                    calls: planned.calls.then(Box::default),
+                    sizes,
+                },
+                form => ContentColumn::One { hashes: Vec::new(), form, sizes },
+            }
         };
         let mut rows = Self {
             plan,
@@ -184,7 +196,7 @@ impl<'a> Rows<'a> {
             link_states: Strings::default(),
             link_attributes: Map::default(),
             columns: plan.columns.iter().map(|c| column(c.kind)).collect(),
-            content_columns: plan.contents.iter().map(|c| content(c.form, c.calls)).collect(),
+            content_columns: plan.contents.iter().map(content).collect(),
             contents: Contents::default(),
             dialects: Vec::new(),
             ops: Vec::new(),
@@ -198,7 +210,7 @@ impl<'a> Rows<'a> {
             resource_bytes: 0,
             text: Vec::new(),
             work: Work::default(),
-            elements: Vec::new(),
+            cutter: Cutter::default(),
         };
         rows.reserve(expected, input);
         rows
@@ -574,7 +586,7 @@ impl<'a> Rows<'a> {
 
     fn content(&mut self, index: usize, cell: Cell<'a>, memory: &mut Memory, owner: &Owner, request: u32) {
         let row = self.row();
-        let Self { plan, content_columns, contents, text: rendered, scratch, work, elements, .. } = self;
+        let Self { plan, content_columns, contents, text: rendered, scratch, work, cutter, .. } = self;
         let (Some(planned), Some(column)) = (plan.contents.get(index), content_columns.get_mut(index)) else {
             return;
         };
@@ -592,32 +604,40 @@ impl<'a> Rows<'a> {
         if text.is_empty() {
             return;
         }
-        let is_list = matches!(column, ContentColumn::List { .. });
-        if !(is_list && split_array(text, elements)) {
-            elements.clear();
-            elements.push(0..text.len());
-        }
-        take(memory, owner, text, elements, planned.is_message(), work, |found| {
+        let whole = [Piece { range: 0..text.len(), reading: planned.reading() }];
+        let (text, pieces) = match (&*column, planned.reading()) {
+            (ContentColumn::List { .. }, Reading::Message(role)) => cutter.cut(text, role),
+            _ => (text, &whole[..]),
+        };
+        take(memory, owner, text, pieces, work, |found| {
             contents.push(request, &planned.kind, &found);
         });
         match column {
-            ContentColumn::One { hashes, form } => {
+            ContentColumn::One { hashes, form, sizes } => {
                 hashes.resize(row * 16, 0);
                 for names in &work.names {
                     let is_canonical = *form == Form::Canonical;
                     hashes.extend_from_slice(if is_canonical { &names.canonical } else { &names.raw });
                 }
+                if let Some(sizes) = sizes {
+                    sizes.pad(row);
+                    sizes.extend(&work.names);
+                }
             }
-            ContentColumn::List { ends, hashes, calls } => {
+            ContentColumn::List { ends, hashes, calls, sizes } => {
                 for names in &work.names {
                     hashes.extend_from_slice(&names.raw);
                 }
                 ends.pad(row);
                 ends.end(hashes.len() / 16);
+                if let Some(sizes) = sizes {
+                    sizes.extend(&work.names);
+                }
                 if let Some(calls) = calls {
                     calls.ends.pad(row);
-                    for range in elements.iter() {
-                        calls.add(text.get(range.clone()).unwrap_or_default(), owner, &mut work.tapes);
+                    let calling = pieces.iter().zip(&work.names).filter(|(_, names)| names.facts.calls);
+                    for (piece, _) in calling {
+                        calls.add(text.get(piece.range.clone()).unwrap_or_default(), owner, &work.tapes);
                     }
                     calls.ends.end(calls.names.len());
                 }
@@ -707,12 +727,23 @@ impl<'a> Rows<'a> {
         }
         for (planned, column) in plan.contents.iter().zip(self.content_columns) {
             match column {
-                ContentColumn::One { hashes: mut data, .. } => {
+                ContentColumn::One { hashes: mut data, sizes, .. } => {
                     data.resize(rows * 16, 0);
                     batch.add(&planned.name, hashes(data)?, false);
+                    if let Some(mut sizes) = sizes {
+                        sizes.pad(rows);
+                        let [roles, bytes] = sizes.build();
+                        batch.add(&roles_name(planned), roles, false);
+                        batch.add(&bytes_name(planned), bytes, false);
+                    }
                 }
-                ContentColumn::List { mut ends, hashes: data, calls } => {
+                ContentColumn::List { mut ends, hashes: data, calls, sizes } => {
                     ends.pad(rows);
+                    if let Some(sizes) = sizes {
+                        let [roles, bytes] = sizes.build();
+                        batch.add(&roles_name(planned), list(ends.clone(), roles)?, false);
+                        batch.add(&bytes_name(planned), list(ends.clone(), bytes)?, false);
+                    }
                     batch.add(&planned.name, list(ends, hashes(data)?)?, false);
                     if let Some(calls) = calls {
                         batch.add(&calls_name(planned), calls.build(rows)?, false);
@@ -724,8 +755,24 @@ impl<'a> Rows<'a> {
     }
 }
 
+impl Sizes {
+    fn pad(&mut self, rows: usize) {
+        self.roles.resize(rows, 0);
+        self.bytes.resize(rows, 0);
+    }
+
+    fn extend(&mut self, contents: &[Names]) {
+        self.roles.extend(contents.iter().map(|names| names.facts.role as u8));
+        self.bytes.extend(contents.iter().map(|names| names.facts.bytes));
+    }
+
+    fn build(self) -> [ArrayRef; 2] {
+        [Arc::new(UInt8Array::from(self.roles)), Arc::new(UInt32Array::from(self.bytes))]
+    }
+}
+
 impl Calls {
-    fn add(&mut self, message: &[u8], owner: &Owner, tapes: &mut Tapes) {
+    fn add(&mut self, message: &[u8], owner: &Owner, tapes: &Tapes) {
         calls(message, tapes, |call| {
             let index = self.names.len();
             if call.name.is_some() {
