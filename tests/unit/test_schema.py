@@ -80,7 +80,7 @@ def test_one_inserts_token_stores_its_rows_once_in_every_table():
     written = set(sink.tables)
     assert written == {
         "span_contents", "otel_traces", "gates", "loop_versions", "span_corrections", "usage_1m", "run_deltas",
-        "ledger_1m",
+        "ledger_1m", "dialects",
     }  # fmt: skip
     counts = []
     for _ in range(3):
