@@ -47,8 +47,13 @@ OURS = {
     **dict.fromkeys(
         ("InputTokens", "OutputTokens", "CacheReadTokens", "CacheWriteTokens", "ReasoningTokens"), "UInt64"
     ),
+    **dict.fromkeys(("CacheWrite1hTokens", "InputAudioTokens", "OutputAudioTokens", "CacheReadAudioTokens"), "UInt64"),
+    "ServiceTier": LOW,
     "UsageScope": LOW,
+    "UsageEstimated": "Bool",
     "CostUsd": "Decimal(18, 9)",
+    "ComputedCostUsd": "Decimal(18, 9)",
+    "PricingVersion": LOW,
     "CostSource": LOW,
     "ToolName": LOW,
     "ToolCallId": "String",
@@ -82,7 +87,11 @@ TABLES = {
     "usage_1m": """
         minute tenant_id service_name agent_name agent_version provider model tool_name op calls errors input_tokens
         output_tokens cache_read_tokens cache_write_tokens reasoning_tokens cost_usd duration_buckets""",
-    "span_corrections": "tenant_id trace_id span_id usage_scope cost_usd cost_source reason version",
+    "span_corrections": """
+        tenant_id trace_id span_id usage_scope cost_usd computed_cost_usd cost_source pricing_version reason version""",
+    "cost_differences": """
+        day tenant_id provider model cost_source calls reported_usd computed_usd calls_without_price difference_usd""",
+    "unpriced_models": "tenant_id provider model calls input_tokens output_tokens first_seen last_seen",
     "ledger_1m": "minute tenant_id signal reason received stored sampled_out rejected dead_letter",
     "dialects": "day tenant_id service_name scope_name dialect signature spans last_seen_at",
     "span_content": "tenant_id hash canonical_hash kind content bytes seen_at",
@@ -99,6 +108,8 @@ TYPES = {
     ("span_content", "hash"): "UInt128",
     ("span_content", "canonical_hash"): "UInt128",
     ("span_corrections", "cost_usd"): "Decimal(18, 9)",
+    ("cost_differences", "reported_usd"): "Decimal(38, 9)",
+    ("cost_differences", "difference_usd"): "Decimal(38, 9)",
     **{
         (table, column): "Int64"
         for table, columns in {

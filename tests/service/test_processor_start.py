@@ -26,14 +26,15 @@ FREE = dict.fromkeys(("grpc", "http", "query"), "127.0.0.1:0")
 class Refusal(NamedTuple):
     """How a processor is started that must not start, and what it has to say.
 
-    `{here}` is the test's folder, which holds a file `file` and a damaged key in `damaged`; `{taken}` an address that
-    somebody listens on.
+    `{here}` is the test's folder, which holds a file `file`, wrong prices in `prices` and a damaged key in `damaged`;
+    `{taken}` an address that somebody listens on.
     """
 
     names: tuple[str, ...]
     flags: tuple[str, ...] = ()
     data: str | None = None
     taken: str | None = None
+    settings: dict[str, dict[str, str]] | None = None
 
 
 REFUSALS = {
@@ -45,6 +46,13 @@ REFUSALS = {
     "http port taken": Refusal(("http:", "{taken}", "in use", "--http"), taken="http"),
     "query port taken": Refusal(("query:", "{taken}", "in use", "--query"), taken="query"),
     "data in a file": Refusal(("data:", "{here}/file/data", "--data"), data="{here}/file/data"),
+    "prices that are none": Refusal(
+        ("prices.file:", "{here}/prices", "models[0].prices[0].input", "-1", "greater than or equal to 0"),
+        settings={"prices": {"file": "{here}/prices"}},
+    ),
+    "no prices there": Refusal(
+        ("prices.data:", "{here}/nowhere", "No such file"), settings={"prices": {"data": "{here}/nowhere"}}
+    ),
     "damaged key": Refusal(("data:", "content.key", "3 bytes", "16"), data="{here}/damaged"),
 }
 
@@ -54,6 +62,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[s
     """What each of them said, and the names in its messages. They start together: starting is most of the time."""
     here = tmp_path_factory.mktemp("refusals")
     (here / "file").write_text("a file")
+    (here / "prices").write_text("models: [{model: a, prices: {input: -1}}]")
     (here / "damaged").mkdir()
     (here / "damaged" / "content.key").write_bytes(b"123")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -66,6 +75,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[s
                     *(flag.format(**words) for flag in case.flags),
                     data=type(here)(case.data.format(**words)) if case.data else None,
                     addresses=FREE | ({case.taken: words["taken"]} if case.taken else {}),
+                    settings=yaml.safe_load(yaml.safe_dump(case.settings).format(**words)) if case.settings else None,
                 )
             yield {name: (refused(each), words) for name, each in started.items()}
         finally:

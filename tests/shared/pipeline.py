@@ -80,7 +80,6 @@ def new_stages(*, probability: float = 1.0, settle_s: float = 600, **decoder: in
 #: In force wherever a test does not care.
 RULES = Rules(
     version="test",
-    prices=_PRICES.version,
     probability=1.0,
     settle_s=600,
     span_bytes=1 << 24,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clew_processor.control.metrics import Metrics
+from clew_processor.enrich.pricing import PriceBook
 from clew_processor.pipeline import Pipeline, Processed
+from clew_processor.prices import Prices
 from clew_processor.spool.record import Kind, Placed, Record
 from clew_processor.state import packed
 from shared.genai import chat, tool
@@ -159,3 +161,67 @@ def test_state_cannot_make_things_that_no_state_is_made_of():
 
     with pytest.raises(ValueError, match="not a part of state"):
         pipeline().restore(packed(Hostile()))
+
+
+def costs(processed: Processed) -> list[tuple[str, str]]:
+    """(cost, which prices) of each span."""
+    table = processed.tables["otel_traces"]
+    return [(str(row["CostUsd"]), row["PricingVersion"]) for row in table.to_pylist()]
+
+
+def prices_at(amount: int) -> tuple[bytes, str]:
+    """Prices as they are spooled, and their version."""
+    text = f"models: [{{provider: openai, model: gpt-5, prices: {{input: {amount}, output: {amount}}}}}]"
+    version = PriceBook(Prices.of(text, b"")).version
+    return replace(Prices.of(text, b""), version=version).to_bytes(), version
+
+
+def one_call() -> Batch:
+    body = request(chat(1, model="gpt-5", tokens={"input": 1_000_000, "output": 1_000_000}))
+    return batch_of([arrived(body)])
+
+
+def test_prices_in_the_spool_are_in_force_from_their_position_on():
+    (cheap, cheap_version), (dear, dear_version) = prices_at(1), prices_at(3)
+    stages = pipeline()
+    listed = costs(stages.process(one_call(), ()))
+    stages.process(special(Kind.PRICES, body=cheap), ())
+    assert costs(stages.process(one_call(), ())) == [("2.000000000", cheap_version)]
+    stages.process(special(Kind.PRICES, body=dear), ())
+    assert costs(stages.process(one_call(), ())) == [("6.000000000", dear_version)]
+    assert listed[0][1] == PriceBook().version
+
+
+def test_prices_amid_a_batch_count_for_all_of_it():
+    body, version = prices_at(1)
+    batch = one_call()
+    placed = Placed(Record(Kind.PRICES, ARRIVAL, "", 0, body), 1, 2, 0)
+    assert costs(pipeline().process(replace(batch, records=[*batch.records, placed]), ())) == [("2.000000000", version)]
+
+
+def test_prices_are_remembered_with_the_state_and_outlive_new_rules():
+    body, version = prices_at(1)
+    stages = pipeline()
+    stages.process(special(Kind.PRICES, body=body), ())
+    later = pipeline()
+    later.restore(stages.state())
+    assert costs(later.process(one_call(), ())) == [("2.000000000", version)]
+    later.process(special(Kind.RULES, body=replace(RULES, settle_s=60).to_bytes()), ())
+    assert costs(later.process(one_call(), ())) == [("2.000000000", version)]
+    later.restore(None)
+    assert costs(later.process(one_call(), ()))[0][1] == PriceBook().version
+
+
+def test_prices_that_cannot_be_read_leave_those_before_in_force(caplog):
+    body, version = prices_at(1)
+    stages = pipeline()
+    stages.process(special(Kind.PRICES, body=body), ())
+    stages.process(special(Kind.PRICES, body=b"{}"), ())
+    stages.process(special(Kind.PRICES, body=Prices(own="models: 5").to_bytes()), ())
+    assert costs(stages.process(one_call(), ())) == [("2.000000000", version)]
+    assert [record.getMessage().endswith("stay in force") for record in caplog.records].count(True) == 2
+
+
+def test_a_list_that_is_no_longer_packaged_is_told(caplog):
+    pipeline().process(special(Kind.PRICES, body=Prices(version="genai-prices 0.0.1").to_bytes()), ())
+    assert "genai-prices 0.0.1 were in force" in caplog.text

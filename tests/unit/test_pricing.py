@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import datetime as dt
 import socket
 
 import numpy as np
@@ -8,33 +7,12 @@ import pytest
 
 from clew_processor.enrich.price_table import MAX_NAME, PROVIDERS
 from clew_processor.enrich.pricing import MAX_COST, PriceBook
+from shared.prices import price
 
 
 @pytest.fixture(scope="module")
 def book():
     return PriceBook()
-
-
-def price(book, provider, model, *, prompt=0, output=0, read=0, write=0, reasoning=None, at="2026-11-01T12:00:00"):
-    """Nano-dollars of one call, or None if it is unpriced."""
-    moment = dt.datetime.fromisoformat(at).replace(tzinfo=dt.UTC) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-
-    def column(value, dtype=np.int64):
-        return np.array([value], dtype)
-
-    cost, priced = book.cost(
-        provider=[provider],
-        model=[model],
-        pair=column(0, np.int32),
-        day=column(moment.days, np.int32),
-        second=column(moment.seconds, np.int32),
-        input_tokens=column(prompt),
-        output_tokens=column(output),
-        cache_read=column(read),
-        cache_write=column(write),
-        reasoning=None if reasoning is None else column(reasoning),
-    )
-    return int(cost[0]) if priced[0] else None
 
 
 # List prices in dollars per million tokens: input, cache read, cache write, output.
@@ -174,10 +152,77 @@ def test_a_rate_that_is_not_a_whole_pico_dollar_is_calculated_exactly(book):
     assert price(book, "openrouter", "google/gemini-2.5-flash", prompt=3_000_000) == 900_000_000
 
 
+def test_writes_to_the_cache_for_an_hour_cost_twice_the_input_and_for_five_minutes_a_quarter_more(book):
+    costs = [price(book, "anthropic", "claude-sonnet-4-5", prompt=1000, write=1000, write_1h=n) for n in (0, 400, 1000)]
+    assert costs == [3_750_000, 4_650_000, 6_000_000]
+
+
+def test_more_written_for_an_hour_than_at_all_is_all(book):
+    assert price(book, "anthropic", "claude-sonnet-4-5", prompt=1000, write=1000, write_1h=5000) == 6_000_000
+
+
+def test_sound_has_prices_of_its_own(book):
+    def cost(**tokens):
+        return price(book, "openai", "gpt-realtime", **tokens)
+
+    assert cost(prompt=1000, input_audio=600) == 400 * 4000 + 600 * 32_000
+    assert cost(prompt=1000, read=500, input_audio=600, read_audio=300) == 200 * 4000 + 500 * 400 + 300 * 32_000
+    assert cost(output=1000, output_audio=900) == 100 * 16_000 + 900 * 64_000
+    assert cost(prompt=1000, input_audio=5000, output=10, output_audio=50) == 1000 * 32_000 + 10 * 64_000
+
+
+TIERS = [  # provider, model, tier, day, part of the standard price for input and output, is it estimated
+    ("openai", "gpt-5", "priority", "2026-11-01", 2, False),
+    ("openai", "gpt-5", "flex", "2026-11-01", 0.5, False),
+    ("openai", "gpt-5", "batch", "2026-11-01", 0.5, False),
+    ("openai", "gpt-5", "default", "2026-11-01", 1, False),
+    ("openai", "gpt-5", "auto", "2026-11-01", 1, False),
+    ("openai", "gpt-5", "scale", "2026-11-01", 1, True),
+    # Listed from 12 October 2026 on: before, it is taken to have cost as much more.
+    ("openai", "gpt-5", "priority", "2026-05-01", 2, True),
+    # Also listed from then on, but the provider says of all models and times what it costs.
+    ("openai", "gpt-5", "flex", "2026-05-01", 0.5, False),
+    ("openai", "gpt-5", "batch", "2026-05-01", 0.5, False),
+    ("openai", "o1-pro", "batch", "2026-05-01", 0.5, False),
+    ("anthropic", "claude-sonnet-4-5", "batch", "2026-05-01", 0.5, False),
+    ("anthropic", "claude-3-5-haiku-latest", "batch", "2026-11-01", 0.5, False),
+    ("anthropic", "claude-sonnet-4-5", "priority", "2026-11-01", 1, True),
+    ("anthropic", "claude-opus-5", "fast", "2026-11-01", 2, False),
+    ("azure.ai.openai", "gpt-4o", "batch", "2026-11-01", 0.5, False),
+    ("azure.ai.openai", "gpt-4o", "priority", "2026-11-01", 1, True),
+    ("aws.bedrock", "amazon.nova-pro-v1:0", "batch", "2026-11-01", 0.5, False),
+    ("aws.bedrock", "amazon.nova-pro-v1:0", "flex", "2026-11-01", 1, True),
+    ("gcp.gemini", "gemini-2.5-pro", "flex", "2026-11-01", 0.5, False),
+    ("gcp.vertex_ai", "gemini-2.5-pro", "batch", "2026-11-01", 0.5, False),
+    ("deepseek", "deepseek-v4-pro", "batch", "2026-11-01", 1, True),
+]
+
+
+@pytest.mark.parametrize("told", TIERS, ids=lambda told: "-".join(map(str, told[1:4])))
+def test_service_tiers_cost_their_price_and_unknown_ones_the_standard_price_marked_as_an_estimate(book, told):
+    provider, model, tier, day, part, estimated = told
+
+    def cost(tier):
+        at = f"{day}T12:00:00"
+        return price(book, provider, model, prompt=10_000, output=1000, at=at, tier=tier, with_estimate=True)
+
+    standard, _ = cost("")
+    assert cost(tier) == (standard * part, estimated)
+
+
+def test_cached_input_is_not_cheaper_in_a_batch_where_no_such_price_is_published(book):
+    cost = price(book, "openai", "gpt-4.1", prompt=2000, read=1000, tier="batch", at="2026-05-01T00:00:00")
+    assert cost == 1000 * 1000 + 1000 * 500
+
+
+def test_a_tier_nobody_could_have_typed_is_harmless(book):
+    assert price(book, "openai", "gpt-4o", prompt=1, tier="x" * 10**6, with_estimate=True) == (2500, True)
+
+
 @pytest.mark.parametrize("tokens", [2**40, 2**62, 2**63 - 1])
 def test_absurd_counts_cost_the_most_a_column_holds_and_disturb_no_neighbour(book, tokens):
     column = np.array([tokens, 1000, tokens], np.int64)
-    cost, priced = book.cost(
+    cost, priced, _ = book.cost(
         provider=["openai", "openai"],
         model=["gpt-4o", "no-such-model"],
         pair=np.array([0, 0, 1], np.int32),
@@ -193,7 +238,7 @@ def test_absurd_counts_cost_the_most_a_column_holds_and_disturb_no_neighbour(boo
 
 def test_an_empty_batch_has_no_costs(book):
     nothing, index = np.zeros(0, np.int64), np.zeros(0, np.int32)
-    cost, priced = book.cost(
+    cost, priced, _ = book.cost(
         provider=[],
         model=[],
         pair=index,

@@ -19,12 +19,16 @@ def tables(store) -> set[str]:
     return {name for (name,) in store.client.query("SHOW TABLES").result_rows if not name.startswith(".")}
 
 
-def test_every_file_is_numbered_and_creates_what_it_is_named_after():
+def test_every_file_is_numbered_and_makes_or_changes_what_it_is_named_after():
     files = migrations()
-    assert [file.version for file in files] == list(range(1, len(files) + 1))
+    versions = [file.version for file in files]
+    assert versions == sorted(set(versions))
     for file in files:
         assert re.search(
-            rf"CREATE (TABLE|VIEW|MATERIALIZED VIEW|DICTIONARY) IF NOT EXISTS {file.name}\b", file.template
+            rf"^(CREATE (TABLE|VIEW|MATERIALIZED VIEW|DICTIONARY) IF NOT EXISTS|CREATE OR REPLACE VIEW|ALTER TABLE) "
+            rf"{file.name}\b",
+            file.template,
+            re.MULTILINE,
         ), file
 
 
@@ -41,7 +45,7 @@ def test_an_interrupted_run_is_finished_by_the_next():
     store.client.command("DROP VIEW runs")
     store.client.command("DELETE FROM schema_migrations WHERE version >= 8")
     again = apply_schema(store.client, store.database, KEPT)
-    assert [file.version for file in again] == list(range(8, len(migrations()) + 1))
+    assert [file.version for file in again] == [file.version for file in migrations() if file.version >= 8]
     assert "runs" in tables(store)
 
 

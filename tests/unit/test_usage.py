@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,11 @@ def only(*spans) -> dict[str, Any]:
     sink = Recorder()
     new_pipeline(sink).process([arrived(request(*spans))])
     return sink.rows("otel_traces")[0]
+
+
+def at_day(*day: int) -> int:
+    """Noon of a day, Unix ns."""
+    return int(dt.datetime(*day, 12, tzinfo=dt.UTC).timestamp()) * 10**9
 
 
 def verdict(row: dict[str, Any]) -> tuple[str, Decimal, str]:
@@ -100,3 +106,63 @@ def test_cache_and_reasoning_tokens_are_priced_as_listed(model, provider, tokens
 def test_computed_costs_name_the_price_table():
     assert only(chat(1, tokens=TOKENS))["PricingVersion"].startswith("genai-prices ")
     assert only(chat(1, tokens=TOKENS, attributes={"clew.cost.usd": 1.0}))["PricingVersion"] == ""
+
+
+FINER = {
+    "gen_ai.usage.cache_creation.ephemeral_1h_input_tokens": 300,
+    "gen_ai.usage.audio.input_tokens": 200,
+    "gen_ai.usage.audio.output_tokens": 50,
+    "gen_ai.usage.audio.cache_read.input_tokens": 20,
+    "openai.response.service_tier": "flex",
+}
+
+
+def test_what_a_call_is_billed_by_is_kept():
+    row = only(chat(1, tokens={"input": 1000, "output": 100, "read": 400, "write": 400}, attributes=FINER))
+    expected = {
+        "CacheWrite1hTokens": 300,
+        "InputAudioTokens": 200,
+        "OutputAudioTokens": 50,
+        "CacheReadAudioTokens": 20,
+        "ServiceTier": "flex",
+        "UsageEstimated": 0,
+    }
+    assert {name: row[name] for name in expected} == expected
+
+
+def test_writes_for_an_hour_and_sound_are_priced_as_such():
+    hour = {"gen_ai.usage.cache_creation.ephemeral_1h_input_tokens": 1000}
+    tokens = {"input": 1000, "write": 1000}
+    written = chat(1, model="claude-sonnet-4-5", provider="anthropic", tokens=tokens, attributes=hour)
+    assert only(written)["CostUsd"] == Decimal("0.006000000")
+    heard = chat(1, model="gpt-realtime", tokens={"input": 1000}, attributes={"gen_ai.usage.audio.input_tokens": 1000})
+    assert only(heard)["CostUsd"] == Decimal("0.032000000")
+
+
+@pytest.mark.parametrize(
+    ("tier", "part", "source"),
+    [("flex", "0.5", "computed"), ("priority", "2", "computed"), ("default", "1", "computed"), ("x", "1", "estimated")],
+)
+def test_service_tiers_have_their_price_and_an_unknown_one_is_an_estimate(tier, part, source):
+    told = {"openai.response.service_tier": tier}
+    row = only(chat(1, model="gpt-5", tokens=TOKENS, attributes=told, start=at_day(2026, 11, 1)))
+    assert verdict(row) == ("own", Decimal("0.002250000") * Decimal(part), source)
+    assert row["PricingVersion"].startswith("genai-prices ")
+
+
+def test_the_tables_cost_is_kept_beside_a_reported_one():
+    row = only(chat(1, tokens=TOKENS, attributes={"clew.cost.usd": 0.5}))
+    assert (row["CostUsd"], row["ComputedCostUsd"], row["PricingVersion"]) == (Decimal("0.500000000"), USD, "")
+    assert only(chat(1, tokens=TOKENS))["ComputedCostUsd"] == USD
+    assert only(chat(1, tokens=TOKENS, model="nobody-knows-1"))["ComputedCostUsd"] == 0
+    assert only(chat(1, attributes={"clew.cost.usd": 0.5}))["ComputedCostUsd"] == 0
+
+
+def test_copilots_own_unit_is_no_cost():
+    row = only(chat(1, tokens=TOKENS, attributes={"github.copilot.cost": 7.0}))
+    assert verdict(row) == ("own", USD, "computed")
+
+
+def test_a_copy_knows_what_it_would_cost():
+    row = only(chat(2, tokens=TOKENS, response="r"), chat(1, tokens=TOKENS, response="r"))
+    assert (row["CostUsd"], row["ComputedCostUsd"]) == (0, USD)

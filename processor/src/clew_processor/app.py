@@ -25,11 +25,11 @@ from clew_processor.control.health import Health, Stage
 from clew_processor.control.metrics import Metrics
 from clew_processor.decode.decoder import Decoder, TimeWindow, inspector
 from clew_processor.enrich.enricher import Enricher
-from clew_processor.enrich.pricing import PriceBook
-from clew_processor.errors import StartError
+from clew_processor.errors import Refused, StartError
 from clew_processor.loader import Loader
 from clew_processor.normalise.normaliser import Normaliser
 from clew_processor.pipeline import Pipeline, StageSet
+from clew_processor.price_files import PriceFiles, PriceKeeper
 from clew_processor.query.app import query_app
 from clew_processor.query.passthrough import passthrough_app
 from clew_processor.receiver.grpc import GrpcReceiver
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
     from clew_processor.config import Settings
     from clew_processor.control.directory import Hold
+    from clew_processor.enrich.pricing import PriceBook
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,7 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
 async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, Settings], None]) -> None:
     # What is quickly found wrong comes first: nothing is made for a processor that does not start.
     parse_dsn(settings.dsn)
+    prices = PriceFiles(settings.prices)
     key = content_key(hold.path, settings.content_key)
     metrics, health = Metrics(), Health()
     http_socket, query_socket = listening(settings.http, "http"), listening(settings.query, "query")
@@ -137,7 +139,7 @@ async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, 
     )
     hold.tell(f"clew up, OTLP/gRPC at {addresses.grpc}")
 
-    spool = _Spool(settings, hold, key, metrics)
+    spool = _Spool(settings, hold, key, metrics, prices)
     store = _store(settings, is_first_start=spool.log.end == 0)
     intake, worker = spool.intake, spool.worker
     receive_app = http_app(
@@ -153,6 +155,8 @@ async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, 
         loop.add_signal_handler(number, _on_signal, stop, number)
 
     health.trouble = spool.start(store)
+    keeper = PriceKeeper(prices, spool.announce_prices)
+    looking = asyncio.create_task(keeper.keep_looking(settings.prices.refresh_s))
     await grpc_receiver.start(intake)
     http, query = _HttpServer(_uvicorn_config(receive_app)), _HttpServer(_uvicorn_config(_query(settings, store)))
     servers = [
@@ -169,6 +173,7 @@ async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, 
     announce(addresses, settings)
 
     await stop.wait()
+    looking.cancel()
     health.enter(Stage.DRAINING)
     await grpc_receiver.show(Stage.DRAINING)
     await intake.close()
@@ -191,7 +196,7 @@ async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, 
 class _Spool:
     """From the door to the store: what is acknowledged, and the two threads that see it through."""
 
-    def __init__(self, settings: Settings, hold: Hold, key: bytes, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, hold: Hold, key: bytes, metrics: Metrics, prices: PriceFiles) -> None:
         try:
             self.files = Reserve(DiskFiles(hold.path / "spool"))
             self.log, self.progress, self.checkpoints = opened(
@@ -201,8 +206,7 @@ class _Spool:
             )
         except OSError as error:
             raise StartError(f"data: the spool in {hold.path} cannot be opened: {error}") from error
-        prices = PriceBook()
-        rules = _rules(settings, prices)
+        rules = _rules(settings)
         self.worker = Worker()
         batcher = Batcher(
             BatchLimits(
@@ -223,13 +227,16 @@ class _Spool:
                 max_spool_bytes=settings.spool.max_bytes,
                 commit_s=settings.spool.commit_ms / 1000,
             ),
-            opening=[Record(Kind.RULES, time.time_ns(), body=rules.to_bytes())],
+            opening=[
+                Record(Kind.RULES, time.time_ns(), body=rules.to_bytes()),
+                Record(Kind.PRICES, time.time_ns(), body=prices.prices.to_bytes()),
+            ],
             inspect=inspector(max_span_bytes=rules.span_bytes, window=TimeWindow(rules.past_days, rules.future_days)),
             written=self._written,
             timed=lambda: metrics.stage("spool"),
         )
         self._metrics = metrics
-        self._pipeline = Pipeline(_stages(key, prices), rules, metrics)
+        self._pipeline = Pipeline(_stages(key, prices.book), rules, metrics)
         self._pace = Pace(
             every_s=settings.spool.checkpoint_s, every_bytes=min(MOST_REPLAYED_BYTES, settings.spool.max_bytes // 8)
         )
@@ -276,6 +283,10 @@ class _Spool:
         self.worker.start(consumer, first=lambda: _connect(store), taken=self.intake.look_again)
         return lambda: writer.trouble
 
+    async def announce_prices(self, prices: bytes) -> bool:
+        """Writes prices to the spool, in force from there on; False if there is no room now."""
+        return not isinstance(await self.intake.order(Kind.PRICES, prices), Refused)
+
     def close(self) -> None:
         """Lets the files go."""
         self.log.close()
@@ -311,10 +322,9 @@ def _connect(store: Store) -> None:
         log.warning("%s; requests are kept in the spool until it is there", error)
 
 
-def _rules(settings: Settings, prices: PriceBook) -> Rules:
+def _rules(settings: Settings) -> Rules:
     return Rules(
         version=version("clew-processor"),
-        prices=prices.version,
         probability=settings.sampling.probability,
         settle_s=settings.usage.settle_s,
         span_bytes=settings.limits.span_bytes,

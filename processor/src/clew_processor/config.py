@@ -101,6 +101,17 @@ class UsageSettings(_Section):
     """Copies of one call are told within this much arrival time."""
 
 
+class PriceSettings(_Section):
+    """What model calls cost, beside the packaged price list. The network is never asked."""
+
+    file: str = ""
+    """YAML file with prices of one's own; empty is none."""
+    data: str = ""
+    """JSON file with a newer price list, in the form of genai-prices; empty takes the packaged one."""
+    refresh_s: float = Field(60, ge=0.1, le=86_400)
+    """Both files are looked at this often; what has changed is in force from then on."""
+
+
 class Settings(BaseSettings):
     """Every setting of the processor."""
 
@@ -128,6 +139,7 @@ class Settings(BaseSettings):
     spool: SpoolSettings = SpoolSettings()
     retention: Retention = Retention()
     usage: UsageSettings = UsageSettings()
+    prices: PriceSettings = PriceSettings()
     queries: QuerySettings = QuerySettings()
 
     @field_validator("grpc", "http", "query")

@@ -6,7 +6,10 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from clew_processor.enrich.price_file import PriceFileError
+from clew_processor.enrich.pricing import PriceBook
 from clew_processor.enrich.runs import run_rows
+from clew_processor.prices import Prices
 from clew_processor.rules import Rules
 from clew_processor.spool.record import Kind
 from clew_processor.spool.request import Request
@@ -31,7 +34,7 @@ log = logging.getLogger(__name__)
 
 UNDECODABLE, DAMAGED, FAILED = "undecodable", "damaged", "failed"
 """Reasons in ledger_1m: refused at the door; its record on disk was damaged; the stages could not process it."""
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 """Raised when what stages remember changes its form: an older checkpoint is then not read."""
 
 
@@ -75,7 +78,9 @@ class Pipeline:
         """
         self._new_stages = stages
         self._default = self._rules = rules
-        self._stages = stages(rules)
+        self._prices: Prices | None = None
+        self._book: PriceBook | None = None
+        self._stages = self._made(rules)
         self._metrics = metrics
         self._version = 0
 
@@ -96,6 +101,8 @@ class Pipeline:
                 processed.retries.append(placed)
             elif record.kind is Kind.RULES:
                 self._adopt(record.body)
+            elif record.kind is Kind.PRICES:
+                self._adopt_prices(record.body)
             else:
                 requests.append(placed)
         if requests:
@@ -113,6 +120,7 @@ class Pipeline:
             if placed.record.kind is not Kind.TRACES:
                 continue
             alone = Pipeline(self._new_stages, self._rules, self._metrics)
+            alone._price_by(self._prices, self._book)
             try:
                 alone._rows([placed], batch.arrival_ns, Processed())
             except BaseException:  # the kernel's panics are no `Exception`
@@ -121,7 +129,7 @@ class Pipeline:
 
     def state(self) -> bytes:
         """See `spool.consumer.Stages`."""
-        return packed((STATE_FORMAT, self._version, self._rules, self._remembered()))
+        return packed((STATE_FORMAT, self._version, self._rules, self._prices, self._remembered()))
 
     def restore(self, state: bytes | None) -> None:
         """See `spool.consumer.Stages`."""
@@ -132,8 +140,10 @@ class Pipeline:
         if not isinstance(found, tuple) or found[0] != STATE_FORMAT:
             raise ValueError("it was written by another version")
         try:
-            _, self._version, self._rules, remembered = found
-            self._stages = self._new_stages(self._rules)
+            _, self._version, self._rules, prices, remembered = found
+            self._stages = self._made(self._rules)
+            if prices is not None:
+                self._take_prices(prices)
             self._remember(remembered)
         except Exception as error:
             self._forget()
@@ -151,7 +161,8 @@ class Pipeline:
 
     def _forget(self) -> None:
         self._version, self._rules = 0, self._default
-        self._stages = self._new_stages(self._rules)
+        self._prices = self._book = None
+        self._stages = self._made(self._rules)
 
     def _adopt(self, body: bytes | memoryview) -> None:
         try:
@@ -162,8 +173,41 @@ class Pipeline:
         if rules != self._rules:
             log.info("in force: %s", rules)
             remembered = self._remembered()
-            self._rules, self._stages = rules, self._new_stages(rules)
+            self._rules, self._stages = rules, self._made(rules)
             self._remember(remembered)
+
+    def _made(self, rules: Rules) -> StageSet:
+        stages = self._new_stages(rules)
+        if self._book is not None:
+            stages.enricher.use(self._book)
+        return stages
+
+    def _adopt_prices(self, body: bytes | memoryview) -> None:
+        try:
+            prices = Prices.from_bytes(body)
+        except ValueError as error:
+            log.warning("%s: those before stay in force", error)
+            return
+        self._take_prices(prices)
+
+    def _take_prices(self, prices: Prices) -> None:
+        if prices == self._prices:
+            return
+        try:
+            book = PriceBook(prices)
+        except PriceFileError as error:  # a form that this version does not know
+            log.warning("prices: %s: those before stay in force", error)
+            return
+        if book.version == prices.version:
+            log.info("prices in force: %s", book.version)
+        else:
+            log.warning("prices: %s were in force, of which %s is left", prices.version, book.version)
+        self._price_by(prices, book)
+
+    def _price_by(self, prices: Prices | None, book: PriceBook | None) -> None:
+        self._prices, self._book = prices, book
+        if book is not None:
+            self._stages.enricher.use(book)
 
     def _rows(self, placed: Sequence[Placed], arrival_ns: int, processed: Processed) -> None:
         stages, records = self._stages, [one.record for one in placed]

@@ -1,8 +1,9 @@
 """What decides what a batch becomes, besides the batch: written to the spool, in force from its position on.
 
 So a replay after a crash goes by the settings that were in force when the records came, whatever they are now. The code
-and the prices cannot be brought back like that: when they changed between the crash and the replay, the batch that was
-being stored is finished by the new ones.
+cannot be brought back like that, and with it the price list that is packaged with it: when they changed between the
+crash and the replay, the batch that was being stored is finished by the new ones. Prices have a record of their own
+(`prices.py`).
 """
 
 from __future__ import annotations
@@ -17,11 +18,9 @@ class Rules:
 
     Attributes:
         version: of clew-processor.
-        prices: version of the price table.
     """
 
     version: str
-    prices: str
     probability: float
     settle_s: int
     span_bytes: int

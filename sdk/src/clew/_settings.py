@@ -21,8 +21,8 @@ STABILITY_OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 VARIABLES = frozenset({"CLEW_CONTENT", "CLEW_ENDPOINT", "CLEW_SERVICE"})
 """The SDK's own variables."""
 PROCESSOR_SETTINGS = frozenset(
-    {"batch", "config", "content_key", "data", "grpc", "http", "limits", "queries", "query", "retention", "sampling"}
-    | {"shutdown_s", "spool", "store", "tenant", "usage"}
+    {"batch", "config", "content_key", "data", "grpc", "http", "limits", "prices", "queries", "query", "retention"}
+    | {"sampling", "shutdown_s", "spool", "store", "tenant", "usage"}
 )
 """First parts of the processor's settings, whose `CLEW_*` variables may stand in the same environment."""
 

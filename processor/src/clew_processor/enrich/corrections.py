@@ -54,7 +54,9 @@ def _rows(
             "span_id": pa.array(changed.span_ids),
             "usage_scope": pa.array(scope, pa.utf8()),
             "cost_usd": decimals(cost_nano, 18),
+            "computed_cost_usd": decimals(np.zeros(count, np.int64), 18),
             "cost_source": pa.array(cost_source, pa.utf8()),
+            "pricing_version": pa.array([""] * count),
             "reason": pa.array([reason] * count),
             "version": pa.array(np.full(count, version, np.uint64)),
         }

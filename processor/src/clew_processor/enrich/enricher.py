@@ -48,6 +48,10 @@ class Enricher:
         self._loops = LoopFinder()
         self._clock = ArrivalClock()
 
+    def use(self, prices: PriceBook) -> None:
+        """Goes by these prices from the next batch on."""
+        self._usage.use(prices)
+
     def enrich(self, spans: Spans, *, version: int) -> Enriched:
         """The verdicts for a batch.
 

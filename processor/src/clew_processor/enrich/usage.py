@@ -9,6 +9,7 @@ import numpy as np
 
 from clew_processor.enrich.calls import CallIndex, Worth
 from clew_processor.enrich.contributions import Contributions
+from clew_processor.enrich.costs import Billed, cost_of
 from clew_processor.normalise.spans import USAGE_OPS
 from clew_processor.words import Words
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from clew_processor.enrich.pricing import PriceBook
     from clew_processor.normalise.spans import Spans
 
-NS_PER_DAY = 86_400 * 10**9
 COST_SOURCES = frozenset({"provider", "sdk", "gateway", "computed", "estimated"})
 MAX_REPORTED_USD = 9e8
 """A reported cost beyond it does not fit Decimal(18, 9) and is not believed; nor is one below zero."""
@@ -32,8 +32,10 @@ class Usage:
     Attributes:
         scope: own, rollup, duplicate or empty.
         own: usage that counts.
+        estimated: tokens told from the length of the text.
         duplicate: copies of a call that counts elsewhere.
         cost_nano: own cost in nano-dollars, rounded once; 0 elsewhere.
+        computed_nano: what the price table says of the span's usage, wherever it counts; 0 if nothing.
         cost_source: where it comes from; `unpriced` for a model without price, or a call that succeeded without usage.
         pricing_version: the price table, on computed costs.
         counted: rows of the batch that count, aligned with `contributions`.
@@ -45,8 +47,10 @@ class Usage:
 
     scope: Words
     own: NDArray[np.bool_]
+    estimated: NDArray[np.bool_]
     duplicate: NDArray[np.bool_]
     cost_nano: NDArray[np.int64]
+    computed_nano: NDArray[np.int64]
     cost_source: Words
     pricing_version: Words
     counted: NDArray[np.integer]
@@ -63,6 +67,10 @@ class UsageAccountant:
         self._prices = prices
         self._calls = CallIndex(settle_s)
 
+    def use(self, prices: PriceBook) -> None:
+        """Goes by these prices from the next batch on."""
+        self._prices = prices
+
     def account(self, spans: Spans, now: int) -> Usage:
         """The verdicts for a batch.
 
@@ -78,12 +86,14 @@ class UsageAccountant:
         told = spans.reported_cost_usd
         reported = may_own & (told >= 0) & (told < MAX_REPORTED_USD)
         model = spans.response_model.otherwise(spans.request_model)
-        cost_nano, computed = self._cost(spans, used, model)
+        priced = cost_of(self._prices, Billed.of(spans), used)
+        cost_nano = priced.nano.copy()
         cost_nano[reported] = np.rint(told[reported] * 1e9).astype(np.int64)
-        computed &= ~reported
+        computed = priced.priced & ~reported
         failed = spans.status.isin(("error", "cancelled", "interrupted"))
         unpriced = (used & ~computed & ~reported) | (may_own & ~spans.has_usage & ~failed & ~reported)
-        source = Words.choose(["", "computed", "unpriced"], np.where(unpriced, 2, np.where(used & computed, 1, 0)))
+        ours = np.where(unpriced, 3, np.where(computed, np.where(priced.estimated, 2, 1), 0))
+        source = Words.choose(["", "computed", "estimated", "unpriced"], ours)
         said = spans.reported_cost_source.map(lambda word: word if word in COST_SOURCES else "sdk")
         source = source.overlaid(said, reported)
         self._calls.remember(
@@ -105,10 +115,12 @@ class UsageAccountant:
                 np.where(duplicate, 3, np.where(used | reported, 1, np.where(rollup, 2, 0))),
             ),
             own=own,
+            estimated=np.zeros(spans.rows, np.bool_),
             duplicate=duplicate,
             cost_nano=np.where(duplicate, 0, cost_nano),
+            computed_nano=priced.nano,
             cost_source=source.overlaid(Words.constant("", spans.rows), duplicate),
-            pricing_version=Words.choose(["", self._prices.version], own & computed),
+            pricing_version=Words.choose(["", self._prices.version], computed),
             counted=counted,
             contributions=_contributions(spans, counted, own, model, cost_nano, unpriced),
             superseded=copies.superseded,
@@ -127,30 +139,6 @@ class UsageAccountant:
     def restore(self, state: Any) -> None:
         """Remembers that instead."""
         self._calls.restore(state)
-
-    def _cost(self, spans: Spans, own: NDArray[np.bool_], model: Words) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Computed cost per row and whether a price was found: by the model that answered, else the one asked for."""
-        cost = np.zeros(spans.rows, np.int64)
-        priced = np.zeros(spans.rows, np.bool_)
-        for named in (model, spans.request_model):
-            rows = np.flatnonzero(own & ~priced)
-            if not len(rows):
-                break
-            codes = spans.provider.codes[rows].astype(np.int64) * len(named.words) + named.codes[rows]
-            distinct, pair = np.unique(codes, return_inverse=True)
-            cost[rows], priced[rows] = self._prices.cost(
-                provider=[spans.provider.words[code // len(named.words)] for code in distinct.tolist()],
-                model=[named.words[code % len(named.words)] for code in distinct.tolist()],
-                pair=pair.astype(np.int32),
-                day=(spans.start_ns[rows] // NS_PER_DAY).astype(np.int32),
-                input_tokens=spans.input_tokens[rows],
-                output_tokens=spans.output_tokens[rows],
-                cache_read=spans.cache_read_tokens[rows],
-                cache_write=spans.cache_write_tokens[rows],
-                second=(spans.start_ns[rows] % NS_PER_DAY // 10**9).astype(np.int32),
-                reasoning=spans.reasoning_tokens[rows],
-            )
-        return cost, priced
 
 
 def _contributions(

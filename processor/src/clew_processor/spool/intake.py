@@ -158,6 +158,16 @@ class Intake:
         """
         return await self._write(Record(Kind.RETRY, self._clock_ns(), tenant, 0, ids), Receipt())
 
+    async def order(self, kind: Kind, body: bytes, tenant: str = "") -> Outcome:
+        """Waits until an order to the processor itself is on disk.
+
+        Args:
+            kind: which.
+            body: what it says.
+            tenant: whose.
+        """
+        return await self._write(Record(kind, self._clock_ns(), tenant, 0, body), Receipt())
+
     def look_again(self) -> None:
         """It may be time to close a batch."""
         with self._changed:

@@ -41,6 +41,8 @@ class Kind(IntEnum):
     """Dead letters to try again: their ids as JSON."""
     RULES = 5
     """What is in force from here on; a batch of its own."""
+    PRICES = 10
+    """The prices in force from the batch on in which it lies."""
 
 
 class Record(NamedTuple):
