@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "prices": set(),
     "enrich": {"normalise", "prices", "words", "grouping", "arrow"},
     "price_files": {"enrich", "prices", "config", "errors"},
+    "reprice": {"enrich", "words", "grouping", "arrow", "errors"},
     "sample": {"enrich", "normalise", "words"},
     "write": {"sample", "enrich", "normalise", "decode", "spool", "words", "arrow", "errors"},
     "control": {"errors"},
@@ -37,11 +38,13 @@ MAY_IMPORT = {
     "config": {"errors", "query"},
     "state": set(),
     "rules": set(),
-    "pipeline": {"decode", "normalise", "enrich", "sample", "write", "spool", "control", "state", "rules", "prices"},
+    "pipeline": {
+        "decode", "normalise", "enrich", "sample", "write", "spool", "control", "state", "rules", "prices", "reprice",
+    },
     "loader": {"pipeline", "write", "spool", "control"},
     "app": {
         "config", "control", "decode", "normalise", "enrich", "sample", "write", "spool", "receiver", "query",
-        "pipeline", "loader", "rules", "errors", "price_files",
+        "pipeline", "loader", "rules", "errors", "price_files", "reprice",
     },
     "memory": set(),
     "commands": {"app", "config", "errors", "memory"},

@@ -35,6 +35,7 @@ from clew_processor.query.passthrough import passthrough_app
 from clew_processor.receiver.grpc import GrpcReceiver
 from clew_processor.receiver.http import http_app
 from clew_processor.receiver.listen import address_of, listening
+from clew_processor.reprice.repricer import Answer, Repricer
 from clew_processor.rules import Rules
 from clew_processor.sample.sampler import Sampler
 from clew_processor.spool.batcher import Batcher, BatchLimits
@@ -51,6 +52,7 @@ from clew_processor.write.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from clickhouse_connect.driver.client import Client
@@ -142,8 +144,11 @@ async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, 
     spool = _Spool(settings, hold, key, metrics, prices)
     store = _store(settings, is_first_start=spool.log.end == 0)
     intake, worker = spool.intake, spool.worker
+    keeper = PriceKeeper(prices, spool.announce_prices)
+    repricer = Repricer(_Place(spool, store), keeper.look)
     receive_app = http_app(
         intake,
+        reprice=repricer.reprice,
         tenant=settings.tenant,
         max_request_bytes=settings.limits.request_bytes,
         health=health,
@@ -155,7 +160,6 @@ async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, 
         loop.add_signal_handler(number, _on_signal, stop, number)
 
     health.trouble = spool.start(store)
-    keeper = PriceKeeper(prices, spool.announce_prices)
     looking = asyncio.create_task(keeper.keep_looking(settings.prices.refresh_s))
     await grpc_receiver.start(intake)
     http, query = _HttpServer(_uvicorn_config(receive_app)), _HttpServer(_uvicorn_config(_query(settings, store)))
@@ -236,7 +240,7 @@ class _Spool:
             timed=lambda: metrics.stage("spool"),
         )
         self._metrics = metrics
-        self._pipeline = Pipeline(_stages(key, prices.book), rules, metrics)
+        self.pipeline = Pipeline(_stages(key, prices.book), rules, metrics)
         self._pace = Pace(
             every_s=settings.spool.checkpoint_s, every_bytes=min(MOST_REPLAYED_BYTES, settings.spool.max_bytes // 8)
         )
@@ -257,12 +261,12 @@ class _Spool:
             watch=self._metrics,
         )
         loader = Loader(writer, self._metrics)
-        consumer = Consumer(
+        self.consumer = Consumer(
             self.log,
             self.files,
             self.progress,
             self.checkpoints,
-            stages=self._pipeline,
+            stages=self.pipeline,
             sink=loader,
             clock=time.monotonic,
             pause=self.worker.pause,
@@ -280,7 +284,7 @@ class _Spool:
             "clew_store_trouble", "1 while the store does not take inserts.", lambda: bool(writer.trouble)
         )
         self.intake.start()
-        self.worker.start(consumer, first=lambda: _connect(store), taken=self.intake.look_again)
+        self.worker.start(self.consumer, first=lambda: _connect(store), taken=self.intake.look_again)
         return lambda: writer.trouble
 
     async def announce_prices(self, prices: bytes) -> bool:
@@ -295,6 +299,31 @@ class _Spool:
     def _written(self, records: Sequence[Record]) -> None:
         self._metrics.ledger.receive(self.log.spans)
         self.worker.wake(closed=sum(record.kind is Kind.TICK for record in records))
+
+
+class _Place:
+    """See `reprice.repricer.Place`."""
+
+    def __init__(self, spool: _Spool, store: Store) -> None:
+        self._spool = spool
+        self.read = store.read
+
+    @property
+    def end(self) -> int:
+        return self._spool.log.end
+
+    def has_stored(self, position: int) -> bool:
+        return self._spool.consumer.has_stored(position)
+
+    def open_minutes(self) -> set[int]:
+        return self._spool.pipeline.open_minutes()
+
+    def between(self, job: Callable[[], Answer]) -> Future[Answer]:
+        return self._spool.worker.between(job)
+
+    async def spool(self, changes: bytes) -> Refused | None:
+        outcome = await self._spool.intake.order(Kind.REPRICE, changes)
+        return outcome if isinstance(outcome, Refused) else None
 
 
 def _store(settings: Settings, *, is_first_start: bool) -> Store:

@@ -73,6 +73,8 @@ class Loader:
             ids = json.loads(bytes(placed.record.body))
             stored = retry_dead_letters(self._writer, f"{batch.id}:retry:{placed.start}", ids, arrival_ns=at)
             ledger.retried(stored.get(SPANS, {}), REFUSED)
+        for start, tables in processed.repriced.items():
+            write(f"{batch.id}:reprice:{start}", tables, arrival_ns=at)
         rows = ledger.rows(at)
         write(batch.id, {LEDGER: rows}, arrival_ns=at)
         return rows

@@ -10,6 +10,7 @@ from clew_processor.enrich.price_file import PriceFileError
 from clew_processor.enrich.pricing import PriceBook
 from clew_processor.enrich.runs import run_rows
 from clew_processor.prices import Prices
+from clew_processor.reprice import changes
 from clew_processor.rules import Rules
 from clew_processor.spool.record import Kind
 from clew_processor.spool.request import Request
@@ -57,12 +58,14 @@ class Processed:
         ledger: what became of its spans.
         failed: requests that the stages could not process.
         retries: orders to try dead letters again.
+        repriced: rows by table for each order that changes costs, by the position of the order.
     """
 
     tables: dict[str, pa.Table | None] = field(default_factory=dict)
     ledger: LedgerCounts = field(default_factory=LedgerCounts)
     failed: list[Placed] = field(default_factory=list)
     retries: list[Placed] = field(default_factory=list)
+    repriced: dict[int, dict[str, pa.Table | None]] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -103,6 +106,8 @@ class Pipeline:
                 self._adopt(record.body)
             elif record.kind is Kind.PRICES:
                 self._adopt_prices(record.body)
+            elif record.kind is Kind.REPRICE:
+                self._reprice(placed, batch.arrival_ns, processed)
             else:
                 requests.append(placed)
         if requests:
@@ -209,6 +214,25 @@ class Pipeline:
         if book is not None:
             self._stages.enricher.use(book)
 
+    def open_minutes(self) -> set[int]:
+        """Minutes since the epoch in which a call ended whose verdict may still change."""
+        return self._stages.enricher.open_minutes()
+
+    def _reprice(self, placed: Placed, arrival_ns: int, processed: Processed) -> None:
+        try:
+            found = changes.from_bytes(placed.record.body)
+        except ValueError as error:
+            log.warning("%s: costs stay as they are", error)
+            return
+        if found.num_rows:
+            processed.repriced[placed.start] = changes.rows(
+                found, version=self._next_version(arrival_ns), arrival_ns=arrival_ns
+            )
+
+    def _next_version(self, arrival_ns: int) -> int:
+        self._version = max(self._version + 1, arrival_ns)
+        return self._version
+
     def _rows(self, placed: Sequence[Placed], arrival_ns: int, processed: Processed) -> None:
         stages, records = self._stages, [one.record for one in placed]
         with self._metrics.stage("decode"):
@@ -218,7 +242,7 @@ class Pipeline:
         self._metrics.count_resends(late=sum(verdict.late for verdict in batch.verdicts), forgotten=batch.forgotten)
         if not batch.spans.num_rows:
             return
-        version = self._version = max(self._version + 1, arrival_ns)
+        version = self._next_version(arrival_ns)
         with self._metrics.stage("normalise"):
             spans = stages.normaliser.normalise(batch)
         with self._metrics.stage("enrich"):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -235,6 +235,11 @@ class CallIndex:
         self._agent_runs.forget(now)
         if self._in_filter > 2 * self._remembered + _SLACK:
             self._new_filter()
+
+    def minutes(self) -> set[int]:
+        """In which minutes since the epoch the remembered calls ended."""
+        ends = (np.unique(held.calls.end_ns // (60 * 10**9)) for held in self._held)
+        return set(chain.from_iterable(minutes.tolist() for minutes in ends))
 
     def state(self) -> object:
         """What it remembers."""

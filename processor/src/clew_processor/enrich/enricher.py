@@ -52,6 +52,10 @@ class Enricher:
         """Goes by these prices from the next batch on."""
         self._usage.use(prices)
 
+    def open_minutes(self) -> set[int]:
+        """Minutes since the epoch in which a span ended whose cost or scope may still change."""
+        return self._usage.open_minutes()
+
     def enrich(self, spans: Spans, *, version: int) -> Enriched:
         """The verdicts for a batch.
 

@@ -180,6 +180,10 @@ class PriceList:
         schedule = self._known(provider, model).schedule(_canonical(tier))
         return schedule if any(schedule.rates) else None
 
+    def has_tiers(self, provider: str, model: str) -> bool:
+        """Whether some service tier of `model` is known to have prices of its own."""
+        return self._known(provider, model).has_tiers
+
     def context_window(self, provider: str, model: str) -> int | None:
         """How many tokens a prompt of `model` may have, if that is known."""
         if not model or len(model) > MAX_NAME or len(provider) > MAX_NAME:
@@ -281,6 +285,13 @@ class _Known:
     own_tiers: Entry | None
     listed: ModelInfo | None
     factors: list[Entry]
+
+    @property
+    def has_tiers(self) -> bool:
+        """Whether some service tier is known to have prices of its own."""
+        own = self.own.prices if self.own else ()
+        listed = self.listed is not None and bool(self.listed.price_variants)
+        return listed or bool(self.own_tiers or self.factors) or any(period.service_tiers for period in own)
 
     def schedule(self, tier: str) -> Schedule:
         """Every rate, by the moments and prompt sizes at which they change."""

@@ -96,19 +96,37 @@ class PriceBook:
             return None
         return self._window(provider, model)
 
-    def linear_rates(self, provider: str, model: str, day: int) -> Rates | None:
-        """The rates of a model's standard tier, where neither size nor hour changes them around that day.
+    def is_priced(self, provider: str, model: str, day: int) -> bool:
+        """Whether a call of `model` has a price on that day (in days since the epoch, UTC)."""
+        entry = self._entry_of(provider, model, "")
+        cells = len(entry.priced) // (len(entry.schedule.days) + 1)
+        return bool(entry.priced[_period(entry.schedule.days, day) * cells])
+
+    def plain_rates(self, provider: str, model: str, day: int) -> Rates | None:
+        """The rates of a model that has one price for each token, whatever the call was: what sums of calls cost too.
 
         Args:
             provider: see `cost`.
             model: see `cost`.
-            day: in days since the epoch, UTC; the day before must have the same rates.
+            day: the calls ended on it, UTC, in days since the epoch; they started on it or the day before.
+
+        Returns:
+            None where service tier, prompt size, hour or the finer kinds of tokens change the price, there is a fee a
+            request, or the rates are others on the day before.
         """
         schedule = self._entry_of(provider, model, "").schedule
         if schedule.seconds or schedule.prompts:
             return None
-        now, before = (schedule.rates[sum(start <= at for start in schedule.days)] for at in (day, day - 1))
-        return now if now == before else None
+        now, before = (schedule.rates[_period(schedule.days, at)] for at in (day, day - 1))
+        if now is None or now != before:
+            return None
+        finer = (
+            (now.cache_write, now.cache_write_1h), (now.input, now.input_audio), (now.output, now.output_audio),
+            (now.cache_read, now.cache_read_audio),
+        )  # fmt: skip
+        if now.request or any(one != other for one, other in finer) or self._prices.has_tiers(provider, model):
+            return None
+        return now
 
     def cost(
         self,
@@ -220,6 +238,10 @@ class PriceBook:
             np.array([rate is not None for rate in schedule.rates], np.bool_),
             np.array(schedule.estimated, np.bool_),
         )
+
+
+def _period(starts: Sequence[int], day: int) -> int:
+    return sum(start <= day for start in starts)
 
 
 def _counts(tokens: Int64s) -> Int64s:

@@ -72,9 +72,19 @@ def usage_rows(contributions: Contributions, *, sign: int = 1) -> pa.Table:
     for total in _SUMS:
         name, _, field = total.partition(":")
         columns[name] = pa.array(groups.sum(getattr(contributions, field)) * sign)
+    columns["calls_without_usage"] = pa.array(groups.sum(_silent(contributions)) * sign)
     columns["cost_usd"] = decimals(groups.sum_money(contributions.cost_nano) * sign, 38)
     columns["duration_buckets"] = _histograms(groups, contributions.duration_ns, sign)
     return pa.table(columns)
+
+
+def _silent(contributions: Contributions) -> NDArray[np.bool_]:
+    """Calls that have no cost because they told no tokens."""
+    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+    silent = contributions.unpriced.copy()
+    for name in names:
+        silent &= getattr(contributions, name) == 0
+    return silent
 
 
 def _histograms(groups: Groups, duration_ns: NDArray[np.int64], sign: int) -> pa.MapArray:

@@ -41,7 +41,7 @@ _MONEY = ("cost_usd", "loop_cost_usd")
 
 
 @dataclass(frozen=True, slots=True)
-class _Sums:
+class SumsOfRuns:
     """What to add to some runs' totals."""
 
     tenants: list[str]
@@ -61,11 +61,11 @@ def run_rows(spans: Spans, usage: Usage, loops: LoopChanges, kept: NDArray[np.bo
     """
     tables = [_own_rows(spans, usage, kept)]
     if loops.runs:
-        tables.append(_sum_rows(spans.arrival_ns, _loop_changes(loops.runs)))
+        tables.append(sum_rows(spans.arrival_ns, _loop_changes(loops.runs)))
     if usage.superseded:
-        tables.append(_sum_rows(spans.arrival_ns, _calls_changed(usage.superseded, -1)))
+        tables.append(sum_rows(spans.arrival_ns, _calls_changed(usage.superseded, -1)))
     if usage.reinstated:
-        tables.append(_sum_rows(spans.arrival_ns, _calls_changed(usage.reinstated, 1)))
+        tables.append(sum_rows(spans.arrival_ns, _calls_changed(usage.reinstated, 1)))
     return pa.concat_tables(tables).combine_chunks()  # one dictionary a column, or no insert
 
 
@@ -191,11 +191,11 @@ def _any_word(words: Words, rows: NDArray[np.integer], groups: Groups) -> pa.Arr
     return words.take(rows[groups.argmin(-words.ranks[rows])]).to_arrow()
 
 
-def _loop_changes(changes: Mapping[RunKey, RunChange]) -> _Sums:
+def _loop_changes(changes: Mapping[RunKey, RunChange]) -> SumsOfRuns:
     def column(name: str) -> list[int]:
         return [getattr(change, name) for change in changes.values()]
 
-    return _Sums(
+    return SumsOfRuns(
         tenants=[tenant for tenant, _ in changes],
         traces=[trace for _, trace in changes],
         ints={
@@ -207,7 +207,7 @@ def _loop_changes(changes: Mapping[RunKey, RunChange]) -> _Sums:
     )
 
 
-def _calls_changed(changed: Changed, sign: int) -> _Sums:
+def _calls_changed(changed: Changed, sign: int) -> SumsOfRuns:
     each = changed.contributions
     groups = Groups(run_codes(each.tenant, each.trace))
     tokens = {name: getattr(each, name) for name in TOKENS}
@@ -221,7 +221,7 @@ def _calls_changed(changed: Changed, sign: int) -> _Sums:
         "unpriced_calls": each.unpriced,
         **tokens,
     }
-    return _Sums(
+    return SumsOfRuns(
         tenants=each.tenant.take(groups.first).tolist(),
         traces=each.trace.take(groups.first).tolist(),
         ints={name: sign * groups.sum(values) for name, values in ints.items()},
@@ -229,7 +229,7 @@ def _calls_changed(changed: Changed, sign: int) -> _Sums:
     )
 
 
-def _sum_rows(arrival_ns: int, sums: _Sums) -> pa.Table:
+def sum_rows(arrival_ns: int, sums: SumsOfRuns) -> pa.Table:
     """Rows that only change totals: everything else is at its neutral value."""
     count = len(sums.tenants)
     never = np.full(count, NEVER)

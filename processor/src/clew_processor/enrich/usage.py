@@ -71,6 +71,10 @@ class UsageAccountant:
         """Goes by these prices from the next batch on."""
         self._prices = prices
 
+    def open_minutes(self) -> set[int]:
+        """Minutes since the epoch in which a span ended whose cost or scope may still change."""
+        return self._calls.minutes()
+
     def account(self, spans: Spans, now: int) -> Usage:
         """The verdicts for a batch.
 

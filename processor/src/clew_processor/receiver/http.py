@@ -6,12 +6,12 @@ import asyncio
 import json
 import time
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from clew_processor.control.metrics import CONTENT_TYPE
@@ -40,6 +40,8 @@ JSON = "application/json"
 MAX_RETRY_BYTES = 4 * 1024 * 1024
 MAX_ID = 64
 """Characters of a dead letter's id."""
+MAX_REPRICE_BYTES = 4096
+MAX_SINCE_S = 100 * 365 * 86_400
 CODES = {
     RefusalKind.MALFORMED: (400, grpc.StatusCode.INVALID_ARGUMENT),
     RefusalKind.TOO_LARGE: (413, grpc.StatusCode.RESOURCE_EXHAUSTED),
@@ -47,11 +49,21 @@ CODES = {
 }
 
 
-def http_app(intake: Intake, *, tenant: str, max_request_bytes: int, health: Health, metrics: Metrics) -> Starlette:
+class Reprice(Protocol):
+    """See `reprice.repricer.Repricer.reprice`."""
+
+    async def __call__(self, *, since_s: int, model: str, dry_run: bool) -> dict[str, Any]:
+        """Prices stored calls again."""
+
+
+def http_app(
+    intake: Intake, *, reprice: Reprice, tenant: str, max_request_bytes: int, health: Health, metrics: Metrics
+) -> Starlette:
     """The ASGI application of the HTTP port.
 
     Args:
         intake: where requests go.
+        reprice: prices stored calls again.
         tenant: whose spans these are.
         max_request_bytes: larger requests are refused, before and after decompression.
         health: what /healthz and /readyz answer.
@@ -101,6 +113,19 @@ def http_app(intake: Intake, *, tenant: str, max_request_bytes: int, health: Hea
             return PlainTextResponse(f"{outcome}\n", CODES[outcome.kind][0], {"Retry-After": str(RETRY_AFTER_S)})
         return PlainTextResponse(f"{len(ids)} dead letters will be tried again\n", 202)
 
+    async def reprice_calls(request: Request) -> Response:
+        if request.headers.get("content-type", "").partition(";")[0] != JSON:  # so no web page can ask without asking
+            return PlainTextResponse(f"expected content type {JSON}\n", 415)
+        try:
+            order = _reprice_order(await _body(request, MAX_REPRICE_BYTES))
+            return JSONResponse(await reprice(**order))
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Refused as refused:
+            code = CODES[refused.kind][0]
+            headers = {"Retry-After": str(RETRY_AFTER_S)} if code == 503 else {}
+            return PlainTextResponse(f"{refused}\n", code, headers)
+
     def refuse(signal: str) -> Callable[[Request], Awaitable[Response]]:
         async def answer(_request: Request) -> Response:
             text = not_taken(signal)
@@ -124,11 +149,32 @@ def http_app(intake: Intake, *, tenant: str, max_request_bytes: int, health: Hea
             Route("/v1/traces", traces, methods=["POST"]),
             *(Route(f"/v1/{signal}", refuse(signal), methods=["POST"]) for signal in OTHER_SIGNALS.values()),
             Route("/v1/dead-letter/retry", retry_dead_letters, methods=["POST"]),
+            Route("/v1/reprice", reprice_calls, methods=["POST"]),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", exposition),
         ]
     )
+
+
+def _reprice_order(body: bytes) -> dict[str, Any]:
+    """Arguments of `Reprice`.
+
+    Raises:
+        Refused: it is no such order.
+    """
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = None
+    order = {"since_s": None, "model": "", "dry_run": False} | (said if isinstance(said, dict) else {})
+    since_s, model, dry_run, *others = order.values()
+    is_time = isinstance(since_s, int) and not isinstance(since_s, bool) and 0 < since_s <= MAX_SINCE_S
+    if others or not (is_time and isinstance(model, str) and isinstance(dry_run, bool)):
+        raise Refused(
+            RefusalKind.MALFORMED, 'expected {"since_s": 86400, "model": "", "dry_run": false}; since_s is needed'
+        )
+    return order
 
 
 async def _body(request: Request, limit: int) -> bytes:

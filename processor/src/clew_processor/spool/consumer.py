@@ -151,6 +151,10 @@ class Consumer(Generic[Processed]):
         """Up to there everything is settled, or time that passed."""
         return max(self._reader.position, self._progress.mark.stored)
 
+    def has_stored(self, position: int) -> bool:
+        """Whether all of the spool before that position is stored, and the stages remember it."""
+        return self._reader.position >= max(position, self._progress.mark.stored)
+
     def recover(self) -> None:
         """Loads the newest checkpoint that can be read; without one, everything that is still spooled is replayed."""
         mark = self._progress.mark

@@ -43,6 +43,8 @@ class Kind(IntEnum):
     """What is in force from here on; a batch of its own."""
     PRICES = 10
     """The prices in force from the batch on in which it lies."""
+    REPRICE = 11
+    """Costs of stored spans that are others now."""
 
 
 class Record(NamedTuple):

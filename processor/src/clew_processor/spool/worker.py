@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clew_processor.errors import Stopped
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from clew_processor.spool.consumer import Consumer
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 GRACE_S = 2.0
 """Of the time for draining, what is kept for ending the insert at hand."""
@@ -28,6 +31,8 @@ class Worker:
         """Has nothing to do before `start`."""
         self._changed = threading.Condition()
         self._news = False
+        self._jobs: list[tuple[Callable[[], Any], Future[Any]]] = []
+        self._left = False
         self._closed = 0
         self._draining = False
         self._leave = threading.Event()
@@ -49,7 +54,7 @@ class Worker:
             taken: called after each batch.
         """
         self._thread = threading.Thread(
-            target=self._run, args=(consumer, first, taken), name="clew-pipeline", daemon=True
+            target=self._work, args=(consumer, first, taken), name="clew-pipeline", daemon=True
         )
         self._thread.start()
 
@@ -59,6 +64,21 @@ class Worker:
             self._news = True
             self._closed += closed
             self._changed.notify()
+
+    def between(self, job: Callable[[], Answer]) -> Future[Answer]:
+        """Does something on the worker's thread while no batch is under way.
+
+        What is stored and what the stages remember belong together then. A job whose future was cancelled is not begun;
+        the future of one that is not done because the worker leaves raises `Stopped`.
+        """
+        future: Future[Answer] = Future()
+        with self._changed:
+            self._jobs.append((job, future))
+            self._news = True
+            self._changed.notify()
+        if self._left:
+            self._refuse_jobs()
+        return future
 
     @property
     def behind(self) -> bool:
@@ -95,6 +115,13 @@ class Worker:
         self._thread.join(grace_s)
         return self.drained
 
+    def _work(self, consumer: Consumer[Any], first: Callable[[], None], taken: Callable[[], None]) -> None:
+        try:
+            self._run(consumer, first, taken)
+        finally:
+            self._left = True
+            self._refuse_jobs()
+
     def _run(self, consumer: Consumer[Any], first: Callable[[], None], taken: Callable[[], None]) -> None:
         first()
         recovered = False
@@ -106,6 +133,7 @@ class Worker:
                 if self._leave.is_set():
                     consumer.checkpoint()
                     return
+                self._do_jobs()
                 if consumer.step():
                     with self._changed:
                         self._closed = max(0, self._closed - 1)
@@ -136,3 +164,24 @@ class Worker:
                     return
         consumer.checkpoint()
         self.drained = True
+
+    def _refuse_jobs(self) -> None:
+        for _, future in self._take_jobs():
+            if future.set_running_or_notify_cancel():
+                future.set_exception(Stopped("the processor is leaving"))
+
+    def _take_jobs(self) -> list[tuple[Callable[[], Any], Future[Any]]]:
+        with self._changed:
+            jobs, self._jobs = self._jobs, []
+        return jobs
+
+    def _do_jobs(self) -> None:
+        for job, future in self._take_jobs():
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                answer = job()
+            except BaseException as error:  # whoever asked is told; the worker goes on
+                future.set_exception(error)
+            else:
+                future.set_result(answer)

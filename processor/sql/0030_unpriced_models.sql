@@ -1,5 +1,5 @@
--- Models some calls of which have no cost: nobody told a price, or the call told no usage. Tokens are those of the
--- minutes in which there was one. A price that comes later, and `clew reprice`, take a model off.
+-- Models that nobody has told a price of: some of their calls told tokens and have no cost. Tokens are those of the
+-- minutes in which there was such a call. A price that comes later, and `clew reprice`, take a model off.
 CREATE VIEW IF NOT EXISTS unpriced_models AS
 SELECT
     tenant_id,
@@ -17,7 +17,7 @@ FROM
         provider,
         model,
         minute,
-        sum(usage_1m.unpriced_calls) AS unpriced,
+        sum(usage_1m.unpriced_calls) - sum(usage_1m.calls_without_usage) AS unpriced,
         sum(usage_1m.input_tokens) AS minute_input_tokens,
         sum(usage_1m.output_tokens) AS minute_output_tokens
     FROM usage_1m

@@ -1,0 +1,1 @@
+"""Prices that came later: what they change, and the rows that change it."""
