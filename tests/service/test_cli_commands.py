@@ -28,7 +28,7 @@ def clew(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> 
 def test_help_lists_every_command(clew: Clew):
     ended = clew("--help")
     assert ended.code == 0
-    for name in ("runs", "show", "loops", "query", "doctor", "run", "demo", "version", "up", "dead-letter"):
+    for name in ("runs", "show", "loops", "query", "doctor", "run", "demo", "version", "up", "reprice", "dead-letter"):
         assert f"│ {name} " in ended.out
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from urllib3.exceptions import HTTPError
 
+from shared.cli import Clew
+from shared.failpoints import program
 from shared.genai import agent, chat, tool
 from shared.otlp import request
 from shared.processor import processor
@@ -191,6 +196,87 @@ def test_reported_costs_and_copies_are_left_alone(tmp_path: Path) -> None:
         write(tmp_path, house_1=1)
         assert changed(server) == {"house-1": (1, "0.000000000", "1.000000000")}
         assert totals(server)["runs"] == [(1, 7, 0, 1), (2, 1, 0, 1)]
+
+
+def test_the_command_tells_what_changes_and_what_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, other=1)
+    with processor(tmp_path, settings=SETTINGS) as server:
+        clew = Clew(monkeypatch, capfd, server.query)
+        monkeypatch.setenv("CLEW_HTTP", server.http)
+        send(server, call(1), call(2), call(3, "house-2"))
+        unpriced = next(line for line in clew("doctor").out.splitlines() if "without a price" in line)
+        assert unpriced == "! calls of models without a price: acme/house-1 (2), acme/house-2 (1)"
+        write(tmp_path, house_1=1.25)
+        table = (
+            "MODEL         CALLS     BEFORE      AFTER  DIFFERENCE\n"
+            "acme/house-1      2  $0.000000  $5.000000      +$5.00\n"
+        )
+        rest = "still without a price: acme/house-2 (1): say what they cost in prices.file\n"
+        dry = clew("reprice", "--dry-run")
+        assert (dry.code, dry.out) == (0, f"{table}2 calls would have another cost: +$5.00\n{rest}")
+        assert clew("reprice").out == f"{table}2 calls have another cost: +$5.00\n{rest}"
+        assert clew("reprice", "--since", "7d").out == f"No cost is another by the prices in force.\n{rest}"
+        told = json.loads(clew("reprice", "--model", "house-2", "--json").out)
+        assert (told["changed"], told["unpriced"]) == ([], [{"provider": "acme", "model": "house-2", "calls": 1}])
+        assert clew("reprice", "--since", "soon").code == 2
+    gone = clew("reprice")
+    assert gone.code == 1
+    assert "no clew processor answers" in gone.err
+
+
+def test_a_kill_in_the_midst_of_it_changes_each_cost_once(tmp_path: Path) -> None:
+    write(tmp_path, house_1=1)
+    with processor(tmp_path, settings=SETTINGS) as server:
+        send(server, *(call(n, run=n % 2 + 1, hours=20 * n % 23) for n in range(1, 5)))
+        assert server.stop() == 0
+    for price, inserts in enumerate((1, 2, 3), 2):  # before the first of its inserts, and in between
+        write(tmp_path, house_1=price)
+        armed = program("mid reprice", inserts)
+        with processor(tmp_path, settings=SETTINGS, program=armed) as server, pytest.raises(HTTPError):
+            reprice(server)
+        assert server.wait() == -signal.SIGKILL
+        with processor(tmp_path, settings=SETTINGS) as server:
+            assert changed(server) == {}  # it was acknowledged by the disk, and is done after the start
+            assert totals(server) == {
+                "usage_1m": [("house-1", 4, 8 * price, 0, 4_000_000)],
+                "runs": [(1, 4 * price, 0, 2), (2, 4 * price, 0, 2)],
+                "otel_traces_full": [("house-1", 8 * price, 0, 8 * price)],
+            }
+            assert server.value(DIFFERING_MINUTES) == 0
+            assert server.stop() == 0
+
+
+def test_calls_sampled_out_are_priced_by_their_sums_where_that_is_exact(tmp_path: Path) -> None:
+    write(tmp_path, other=1)
+    sampled = SETTINGS | {"sampling": {"probability": 1e-9}}
+    start = time.time_ns() - HOUR * 10**9
+
+    def made(number: int, model: str, **used: int) -> Span:
+        return chat(number, trace_id=number % 10, provider="acme", model=model, tokens=used, start=start)
+
+    with processor(tmp_path, settings=sampled) as server:
+        failed = tool(50, trace_id=3, start=start, attributes={"error.type": "E"})
+        told = [
+            made(n + first, model, input=1001, output=11, read=7)
+            for n in range(1, 5)
+            for first, model in ((0, "house-1"), (10, "house-2"))
+        ]
+        silent = chat(60, trace_id=60, provider="acme", model="house-1", start=start)
+        send(server, failed, silent, *told)
+        kept = server.value("SELECT count() FROM otel_traces WHERE RequestModel = 'house-1'")
+        assert 0 < kept < 4
+        # A token of the second costs no whole number of nano-dollars: the sum of rounded costs is not told by tokens.
+        write(tmp_path, house_1=2, house_2=0.0025)
+        found = changes(reprice(server))
+        assert found["sampled_out_calls"] == 4 - kept
+        assert found["unsure"] == [{"provider": "acme", "model": "house-2", "calls": 4 - kept}]
+        assert server.rows(
+            "SELECT sum(cost_usd), sum(unpriced_calls), sum(calls_without_usage) FROM usage_1m WHERE model = 'house-1'"
+        ) == [(4 * Decimal(1012 * 2) / 10**6, 1, 1)]
+        again = changes(reprice(server))
+        assert (again["changed"], again["sampled_out_calls"]) == ([], 0)
 
 
 def test_calls_that_may_still_be_corrected_wait(tmp_path: Path) -> None:

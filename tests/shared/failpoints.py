@@ -304,6 +304,13 @@ def _slow(seconds: float) -> None:
     _wrap(Store, "put", make)
 
 
+def _mid_reprice(times: int) -> None:
+    """Some tables say that costs are others, the rest does not."""
+    from clew_processor.write.store import Store
+
+    _before(Store, "put", times, lambda *_, token, **__: ":reprice:" in token)
+
+
 def _main() -> None:
     here = str(Path(__file__).parent)
     sys.path[:] = [path for path in sys.path if path != here]  # its modules are not meant to be found by their names
@@ -317,6 +324,8 @@ def _main() -> None:
         _impatient(float(arguments[0]))
     elif name == "slow":
         _slow(float(arguments[0]))
+    elif name == "mid reprice":
+        _mid_reprice(int(arguments[0]))
     else:
         times, seed = map(int, arguments)
         STAGES[name](times, random.Random(seed))

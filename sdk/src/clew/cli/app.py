@@ -20,6 +20,7 @@ COMMANDS = {
     "show": "clew.cli.show:show",
     "loops": "clew.cli.loops:loops",
     "query": "clew.cli.query:query",
+    "reprice": "clew.cli.reprice:reprice",
     "dead-letter": "clew.cli.dead_letter:app",
     "doctor": "clew.cli.doctor:doctor",
     "run": "clew.cli.run:run",

@@ -9,12 +9,11 @@ import json
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from typing import IO, TYPE_CHECKING, Annotated
-from urllib.error import HTTPError, URLError
-from urllib.request import ProxyHandler, Request, build_opener
 
 import typer
 
 from clew.cli import units
+from clew.cli.control import order
 from clew.cli.endpoint import Endpoint, Row
 from clew.cli.errors import CliError
 from clew.cli.options import DEFAULT_ADDRESS, DEFAULT_HTTP, Http, Json, Query, Since
@@ -162,23 +161,4 @@ def _write(letters: Iterator[Row], file: IO[str]) -> int:
 
 
 def _ask(address: str, ids: list[str]) -> None:
-    url = address if "://" in address else f"http://{address}"
-    if not url.startswith(("http://", "https://")):
-        raise CliError(f"{address!r} is no address: write HOST:PORT, such as 127.0.0.1:4318", exit_code=2)
-    request = Request(  # noqa: S310 - checked above
-        f"{url.rstrip('/')}/v1/dead-letter/retry",
-        data=json.dumps({"ids": ids}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    try:
-        with build_opener(ProxyHandler({})).open(request, timeout=_TIMEOUT_S):
-            pass
-    except HTTPError as error:
-        told = error.read().decode(errors="replace").strip() or f"HTTP {error.code}"
-        raise CliError(f"the processor at {url} does not take it: {told}") from error
-    except (URLError, OSError) as error:
-        cause = error.reason if isinstance(error, URLError) else error
-        why = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-        raise CliError(
-            f"no clew processor answers at {url} ({why}).\nName its HTTP address with --http HOST:PORT or CLEW_HTTP."
-        ) from error
+    order(address, "/v1/dead-letter/retry", {"ids": ids}, timeout_s=_TIMEOUT_S)

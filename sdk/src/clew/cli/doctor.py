@@ -250,23 +250,24 @@ def _balance(store: Endpoint) -> Iterator[Check]:
 
 def _unpriced(store: Endpoint) -> Iterator[Check]:
     rows = store.rows(
-        "SELECT provider, model, sum(unpriced_calls) AS calls FROM usage_1m "
-        "WHERE minute >= now() - toIntervalSecond({recent:UInt64}) "
-        "GROUP BY provider, model HAVING calls > 0 ORDER BY calls DESC, provider, model LIMIT 5",
+        "SELECT provider, model, sum(unpriced_models.calls) AS unpriced, count() OVER () AS models "
+        "FROM unpriced_models WHERE last_seen >= now() - toIntervalSecond({recent:UInt64}) "
+        "GROUP BY provider, model ORDER BY unpriced DESC, provider, model LIMIT 5",
         recent=_RECENT,
     )
     if not rows:
-        yield Check("unpriced", "ok", "every model call of the last day has a price")
+        yield Check("unpriced", "ok", "every model called in the last day has a price")
         return
     named = ", ".join(
-        f"{escape('/'.join(filter(None, (row['provider'], row['model']))) or 'no model named')} ({row['calls']:,})"
+        f"{escape('/'.join(filter(None, (row['provider'], row['model']))) or 'no model named')} ({row['unpriced']:,})"
         for row in rows
     )
+    more = rows[0]["models"] - len(rows)
     yield Check(
         "unpriced",
         "hint",
-        f"model calls without a price in the last day: {named}",
-        "their cost is missing from every total; a newer genai-prices may know them",
+        f"calls of models without a price: {named}" + (f" and {plural(more, 'model')} more" if more else ""),
+        "their cost is missing from every total: say what they cost in prices.file, then `clew reprice`",
     )
 
 
