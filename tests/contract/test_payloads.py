@@ -1,28 +1,25 @@
-"""Captured payloads of the official instrumentations, replayed and read back by SQL, against what was really served.
+"""Captured payloads of real instrumentations, replayed and read back by SQL, against what was really served.
 
 Each file under each order and batching is a tenant of its own in one database, so one query answers for all of them.
 """
 
 from __future__ import annotations
 
-import json
 import random
-import struct
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from shared.engine import fresh_store
+from shared.payloads import PAYLOADS, bodies, truth
 from shared.pipeline import Recorder, arrived, new_pipeline, one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAYLOADS = Path(__file__).parent / "payloads"
-TRUTH = {line["file"]: line for line in map(json.loads, (PAYLOADS / "truth.jsonl").read_text("utf-8").splitlines())}
+TRUTH = truth()
 SHUFFLES = 2
 
 TOKENS = {
@@ -33,6 +30,19 @@ TOKENS = {
     "reasoning_tokens": "reasoning",
 }
 """Column : total of the truth."""
+
+UNRECORDED_REASONING = "its spans have no reasoning tokens; the output total holds them, so the cost is right"
+TRACE_OF_ITS_OWN = "the span that creates the agent is a trace of its own, without a call"
+EXCEPTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "openllmetry__langchain__openllmetry__S5.otlp": ({"reasoning_tokens": 0}, UNRECORDED_REASONING),
+    "openlit__openai-chat__openlit__S5.otlp": ({"reasoning_tokens": 0}, UNRECORDED_REASONING),
+    "openlit__langchain__openlit__S5.otlp": ({"reasoning_tokens": 0}, UNRECORDED_REASONING),
+    "strands__strands__strands-native__S5.otlp": ({"reasoning_tokens": 0}, UNRECORDED_REASONING),
+    "openllmetry__langchain__openllmetry__S4.otlp": ({"runs": 2}, TRACE_OF_ITS_OWN),
+    "openllmetry__langchain__openllmetry__S4.nocontent.otlp": ({"runs": 2}, TRACE_OF_ITS_OWN),
+    "adk__google-adk__adk-native__S5.otlp": ({"cost": None}, "the truth has no list price for this model's cache"),
+}
+"""File : (what to expect instead of the truth, why)."""
 
 
 def recovered(line: dict[str, Any]) -> bool:
@@ -46,17 +56,18 @@ def says_nothing(line: dict[str, Any]) -> bool:
     return line["instrumentation_package"].endswith("openai-agents") and not line["stacked"]
 
 
+def tells_tools(line: dict[str, Any]) -> bool:
+    """Are the tool calls anywhere in the spans: as spans of their own, or as calls the model asked for?"""
+    has_spans = not any(note.startswith("0 tool spans") for note in line["notes"])
+    return bool(has_spans or line["recoverable"]["tool_call_ids_in_spans"])
+
+
 COVERED = sorted(file for file, line in TRUTH.items() if recovered(line) and not says_nothing(line))
 UNCOVERED = sorted(TRUTH.keys() - set(COVERED))
 
 
 def records(file: str) -> list[ExportTraceServiceRequest]:
-    data, at, found = (PAYLOADS / file).read_bytes(), 0, []
-    while at < len(data):
-        (length,) = struct.unpack_from("<I", data, at)
-        found.append(ExportTraceServiceRequest.FromString(data[at + 4 : at + 4 + length]))
-        at += 4 + length
-    return found
+    return [ExportTraceServiceRequest.FromString(body) for body in bodies(PAYLOADS / file)]
 
 
 def orders(file: str) -> Iterator[tuple[str, list[list[ExportTraceServiceRequest]]]]:
@@ -109,13 +120,11 @@ def replayed() -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
             FROM runs GROUP BY tenant_id""",
         "usage_1m": f"""
             SELECT tenant_id, sumIf(calls, op IN ('chat', 'text_completion', 'generate_content')) AS calls, {sums},
-                   sum(cost_usd) AS cost
+                   sum(cost_usd) AS cost, groupUniqArrayIf(provider, usage_1m.input_tokens > 0) AS providers
             FROM usage_1m GROUP BY tenant_id""",
         "otel_traces": f"""
             SELECT TenantId AS tenant_id, {own}, sum(CostUsd) AS cost
-            FROM otel_traces LEFT ANTI JOIN span_corrections AS c
-              ON c.tenant_id = TenantId AND c.trace_id = TraceId AND c.span_id = SpanId
-            WHERE UsageScope = 'own' GROUP BY TenantId""",
+            FROM otel_traces_full WHERE UsageScope = 'own' GROUP BY TenantId""",
         "spans": "SELECT TenantId AS tenant_id, count() AS spans FROM otel_traces GROUP BY TenantId",
     }  # fmt: skip
     answers = {}
@@ -125,31 +134,39 @@ def replayed() -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
     return answers
 
 
-def test_every_official_sample_is_here():
-    assert len(COVERED) > 20
-    assert {TRUTH[file]["library"] for file in COVERED} == {
-        "openai-chat", "openai-responses", "anthropic", "langchain", "openai-agents+openai"
+def test_every_sample_is_here():
+    assert len(COVERED) > 100
+    assert {TRUTH[file]["instrumentation"] for file in COVERED} == {
+        "genai", "openinference", "openllmetry", "openlit", "logfire", "native", "langfuse", "ai-sdk", "adk-native",
+        "strands-native",
     }  # fmt: skip
     assert {TRUTH[file]["library"] for file in UNCOVERED} == {"openai-agents"}
+    assert EXCEPTIONS.keys() <= set(COVERED)
 
 
 @pytest.mark.parametrize(("file", "order"), [case for case in CASES if case[0] in COVERED])
 def test_calls_tokens_tools_and_cost_equal_the_truth(replayed, file, order):
-    truth, held = TRUTH[file]["truth"], TRUTH[file]["recoverable"]
+    line = TRUTH[file]
+    truth = line["truth"]
+    listed = truth["totals"]["cost_usd_at_list"]
+    wanted = {column: truth["totals"][total] for column, total in TOKENS.items()}
+    wanted |= {"runs": truth["runs"], "cost": None if listed is None else Decimal(repr(listed))}
+    wanted |= EXCEPTIONS.get(file, ({}, ""))[0]
+
     run = replayed["runs"][file, order]
     minutes = replayed["usage_1m"][file, order]
     spans = replayed["otel_traces"].get((file, order), dict.fromkeys([*TOKENS, "cost"], 0))  # all calls failed
-    cost = Decimal(repr(truth["totals"]["cost_usd_at_list"]))
-
     assert (run["calls"], minutes["calls"]) == (truth["model_calls"],) * 2
-    for column, total in TOKENS.items():
-        assert (run[column], minutes[column], spans[column]) == (truth["totals"][total],) * 3, column
+    for column in TOKENS:
+        assert (run[column], minutes[column], spans[column]) == (wanted[column],) * 3, column
+    cost = run["cost"] if wanted["cost"] is None else wanted["cost"]
     assert (run["cost"], minutes["cost"], spans["cost"]) == (cost,) * 3
-    assert run["runs"] == truth["runs"]
+    assert (cost > 0) == (wanted["input_tokens"] > 0)
+    assert run["runs"] == wanted["runs"]
     assert run["known"] == ["complete"]
     assert run["unpriced"] == 0
     assert run["failed"] == (truth["model_calls_failed"] > 0)
-    if held["tool_call_ids_in_spans"]:
+    if tells_tools(line):
         assert run["tool_calls"] == truth["tool_calls"]
 
 
@@ -160,6 +177,15 @@ def test_a_file_without_its_calls_gives_no_cost_and_is_marked(replayed, file, or
     assert [run["calls"], run["cost"], *(run[column] for column in TOKENS)] == [0, 0, 0, 0, 0, 0, 0]
     assert replayed["usage_1m"][file, order]["cost"] == 0
     assert (file, order) not in replayed["otel_traces"]
+
+
+VENDORS = {"openai.chat": "openai", "openai.responses": "openai", "anthropic": "anthropic", "google": "gcp.gemini"}
+
+
+@pytest.mark.parametrize("file", COVERED)
+def test_calls_are_counted_under_the_vendor_that_answered(replayed, file):
+    vendors = {VENDORS[call["api"]] for call in TRUTH[file]["truth"]["per_call"] if call["input_tokens_total"]}
+    assert set(replayed["usage_1m"][file, "as captured"]["providers"]) == vendors
 
 
 def test_no_span_gets_lost_on_the_way(replayed):

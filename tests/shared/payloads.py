@@ -1,4 +1,4 @@
-"""Payloads captured from the official instrumentations: what they put on the wire, and the truth about each."""
+"""Payloads captured from real instrumentations: what they put on the wire, and the truth about each."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ PAYLOADS = Path(__file__).parents[1] / "contract" / "payloads"
 
 
 def files() -> list[Path]:
-    """All captured files, by name."""
-    return sorted(PAYLOADS.glob("*.otlp"))
+    """The captured files of spans of the official instrumentations, by name."""
+    return sorted(path for path in PAYLOADS.glob("otel__*.otlp") if not path.name.endswith(".logs.otlp"))
 
 
 def bodies(path: Path) -> list[bytes]:
-    """The bodies of ``ExportTraceServiceRequest`` in a file, in order of arrival.
+    """The bodies of the requests in a file, in order of arrival.
 
-    A file is a sequence of records: a 4-byte little-endian length, then that many bytes.
+    A file is a sequence of records: a 4-byte little-endian length, then that many bytes of an
+    ``ExportTraceServiceRequest``, or of an ``ExportLogsServiceRequest`` where its name ends in ``.logs.otlp``.
     """
     data, at, found = path.read_bytes(), 0, []
     while at < len(data):
@@ -29,5 +30,5 @@ def bodies(path: Path) -> list[bytes]:
 
 def truth() -> dict[str, dict[str, Any]]:
     """What the scripted model server really served, by file name."""
-    lines = (PAYLOADS / "truth.jsonl").read_text().splitlines()
+    lines = (PAYLOADS / "truth.jsonl").read_text("utf-8").splitlines()
     return {record["file"]: record for record in map(json.loads, lines)}

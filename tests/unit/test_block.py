@@ -32,5 +32,5 @@ def test_the_embedded_store_gets_the_rows_as_they_are():
 
 
 def test_recorded_requests_get_half_as_large():
-    rows = pa.table({"content": [body for path in sorted(PAYLOADS.glob("*.otlp")) for body in bodies(path)]})
+    rows = pa.table({"content": [body for path in sorted(PAYLOADS.glob("otel__*.otlp")) for body in bodies(path)]})
     assert len(block.compressed("t", rows)["insert_block"]) < block.plain("t", rows)["insert_block"].size / 2
