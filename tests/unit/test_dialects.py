@@ -2,7 +2,7 @@
 
 A case tells a span (`scope`, `name`, `resource`, `attributes`, `events`, `status`, `duration_ms`) and what it has to
 become: `dialect` (the file's name where nothing is said), `ignored`, `is` (canonical columns), messages by their canonical form,
-`args_hash` and `result_hash` by their text (nothing: none). Columns of `SILENT` have to be empty where a case is silent.
+`args_hash` and `result_hash` by their text (nothing: none), `response_id`. Columns of `SILENT` have to be empty where a case is silent.
 """
 
 from __future__ import annotations
@@ -112,6 +112,9 @@ def test_a_span_becomes_what_its_fixture_says(dialect, case):
             wanted = hashes(as_told, column, "canonical_hash")
             assert len(wanted) == len(case[column])
             assert hashes(spans, column, "canonical_hash") == wanted, hashes(spans, column, "content")
+    if "response_id" in case:
+        told = {"gen_ai.provider.name": "openai", "gen_ai.response.id": case["response_id"]}
+        assert value(spans, "response_id") == value(normalise(request(span("chat", told))), "response_id")
     for column in ("args_hash", "result_hash"):
         if column in case:
             wanted = [] if case[column] is None else [case[column]]
