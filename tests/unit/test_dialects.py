@@ -102,7 +102,9 @@ def test_a_span_becomes_what_its_fixture_says(dialect, case):
     assert value(spans, "known") == (case.get("dialect", dialect) != "" and not case.get("ignored", False))
     wanted = {"status": "error" if case["is"].get("error_type") else "unset"} | case["is"]
     found = {column: value(spans, column) for column in wanted}
-    assert {column: _near(told) for column, told in found.items()} == {column: _near(told) for column, told in wanted.items()}
+    assert {column: _near(told) for column, told in found.items()} == {
+        column: _near(told) for column, told in wanted.items()
+    }
     assert [column for column in SILENT if column not in wanted and not is_empty(value(spans, column))] == []
     for column in ("input_messages", "output_messages"):
         if column in case:
@@ -118,7 +120,9 @@ def test_a_span_becomes_what_its_fixture_says(dialect, case):
     for column in ("args_hash", "result_hash"):
         if column in case:
             wanted = [] if case[column] is None else [case[column]]
-            assert [text.decode() if isinstance(text, bytes) else text for text in hashes(spans, column, "content")] == wanted
+            assert [
+                text.decode() if isinstance(text, bytes) else text for text in hashes(spans, column, "content")
+            ] == wanted
 
 
 def test_every_dialect_has_a_fixture():
