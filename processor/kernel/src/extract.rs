@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::cells::{Cell, coerce, scalar};
-use crate::json::{Json, Tape};
+use crate::json::{Json, Kind, Tape};
+use crate::literal;
 use crate::otlp::Value;
 use crate::plan::{As, How, Step, Type};
 use crate::render::{as_json, as_string};
@@ -44,11 +45,11 @@ impl Extractor {
     }
 }
 
-/// The value as JSON: text that is JSON, or a structured value. Some senders send text as bytes.
+/// The value as JSON: text that is JSON or Python's, or a structured value. Some senders send text as bytes.
 fn parse<'t>(value: Value<'t>, tape: &'t mut Tape, rendered: &'t mut Vec<u8>) -> Option<Json<'t>> {
     match value {
-        Value::Str(text) => text_as_json(text, tape),
-        Value::Bytes(text) if is_utf8(text) => text_as_json(text, tape),
+        Value::Str(text) => literal::parse(tape, text),
+        Value::Bytes(text) if is_utf8(text) => literal::parse(tape, text),
         Value::Array(_) | Value::KvList(_) => {
             rendered.clear();
             as_json(&value, rendered);
@@ -58,18 +59,15 @@ fn parse<'t>(value: Value<'t>, tape: &'t mut Tape, rendered: &'t mut Vec<u8>) ->
     }
 }
 
-fn text_as_json<'t>(text: &'t [u8], tape: &'t mut Tape) -> Option<Json<'t>> {
-    tape.parse(text)
-}
-
-/// Goes down `path` from `node`. A string on the way is taken for JSON text: some senders encode twice.
+/// Goes down `path` from `node`. A string on the way is taken for the text of a value: some senders encode twice. Each
+/// is shorter than what it is in, to which its escapes add, so there are few.
 fn reach(node: Json<'_>, path: &[Step], found: &mut dyn FnMut(Json<'_>)) {
     let Some((step, rest)) = path.split_first() else {
         return found(node);
     };
     if let Some(text) = node.string() {
         let mut tape = Tape::default();
-        if let Some(inner) = text_as_json(&text, &mut tape).filter(|inner| inner.string().is_none()) {
+        if let Some(inner) = literal::parse(&mut tape, &text) {
             reach(inner, path, found);
         }
         return;
@@ -95,12 +93,12 @@ fn scalar_of<T>(node: Json<'_>, found: impl FnOnce(Value<'_>) -> T) -> Option<T>
         // A lone surrogate, which JSON can write, is no text.
         return is_utf8(&text).then(|| found(Value::Str(&text)));
     }
-    let value = match node.scalar()? {
-        b"true" => Value::Bool(true),
-        b"false" => Value::Bool(false),
-        digits => Value::Str(digits),
-    };
-    Some(found(value))
+    Some(found(match node.kind() {
+        Kind::True => Value::Bool(true),
+        Kind::False => Value::Bool(false),
+        Kind::Number => Value::Str(node.raw()),
+        _ => return None,
+    }))
 }
 
 /// The value, after all that `how` asks, as a cell of a column of this type. Text that is made here goes to `scratch`.

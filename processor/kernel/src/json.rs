@@ -328,11 +328,6 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The text of a number, `true` or `false`.
-    pub fn scalar(self) -> Option<&'a [u8]> {
-        matches!(self.node().kind, Kind::Number | Kind::True | Kind::False).then(|| self.raw())
-    }
-
     pub fn is_null(self) -> bool {
         self.node().kind == Kind::Null
     }

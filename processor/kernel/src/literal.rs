@@ -85,8 +85,9 @@ impl<'a> Parser<'a> {
     /// Steps over the closing bracket of the node `own`.
     fn close(&mut self, own: usize) -> Parsed {
         self.at += 1;
-        let next = self.nodes.len() as u32;
-        self.nodes.get_mut(own)?.next = next;
+        let (next, end) = (self.nodes.len() as u32, self.at as u32);
+        let node = self.nodes.get_mut(own)?;
+        (node.next, node.end) = (next, end);
         Some(())
     }
 

@@ -27,6 +27,7 @@ use crate::pieces::Cutter;
 use crate::plan::{Content, EventSource, Form, Origin, Plan, Type, Use, bytes_name, calls_name, roles_name};
 use crate::refusal::{Reason, Refusals};
 use crate::render::{as_json, as_string, hex};
+use crate::text::is_utf8;
 
 /// Names by number, as OTLP counts them.
 const KINDS: [&str; 6] = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
@@ -537,6 +538,8 @@ impl<'a> Rows<'a> {
         };
         let text = match cell {
             Cell::Text(Value::Str(text)) => text,
+            // Some senders send text as bytes.
+            Cell::Text(Value::Bytes(text)) if is_utf8(text) => text,
             Cell::Made { start, end } => self.scratch.get(start..end).unwrap_or_default(),
             Cell::Text(value) => {
                 self.text.clear();
@@ -592,6 +595,8 @@ impl<'a> Rows<'a> {
         };
         let text = match cell {
             Cell::Text(Value::Str(text)) => text,
+            // Some senders send text as bytes.
+            Cell::Text(Value::Bytes(text)) if is_utf8(text) => text,
             Cell::Made { start, end } => scratch.get(start..end).unwrap_or_default(),
             Cell::Text(other) => {
                 rendered.clear();
