@@ -1,0 +1,1 @@
+"""Records the payload corpus: real libraries in environments of their own against the scripted model server."""

@@ -1,0 +1,53 @@
+"""The OpenAI client, chat completions, a tool loop by hand."""
+
+import json
+
+import harness
+
+harness.set_up()
+
+from openai import OpenAI  # noqa: E402
+
+client = OpenAI(base_url=harness.OPENAI_URL, api_key="sk-test", max_retries=2)
+TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": "get_weather", "description": "Current weather of a city.", "parameters": harness.WEATHER_SCHEMA},
+    }
+]
+
+
+def opening(prompt):
+    return [{"role": "system", "content": harness.SYSTEM}, {"role": "user", "content": prompt}]
+
+
+def one(prompt):
+    answer = client.chat.completions.create(model=harness.OPENAI_MODEL, messages=opening(prompt))
+    return answer.choices[0].message.content
+
+
+def streamed(prompt):
+    more = {"stream_options": {"include_usage": True}} if harness.STREAM_USAGE else {}
+    pieces = client.chat.completions.create(model=harness.OPENAI_MODEL, messages=opening(prompt), stream=True, **more)
+    return "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+
+
+def loop(prompt):
+    messages = opening(prompt)
+    while True:
+        answer = client.chat.completions.create(model=harness.OPENAI_MODEL, messages=messages, tools=TOOLS)
+        said = answer.choices[0].message
+        if not said.tool_calls:
+            return said.content
+        messages.append(said.model_dump(exclude_none=True))
+        for call in said.tool_calls:
+            result = harness.weather_or_error(**json.loads(call.function.arguments))
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+
+
+def rag(prompt):
+    client.embeddings.create(model=harness.EMBEDDING_MODEL, input=[prompt, *harness.DOCUMENTS])
+    return one(f"{prompt}\n\n{harness.DOCUMENTS[0]}")
+
+
+harness.main(globals())

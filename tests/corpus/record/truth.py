@@ -1,0 +1,151 @@
+"""The truth line of a file: what the server's ledger says, and how much of it the file holds at all."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from clew.demo.script import Tokens
+from corpus.scenarios import HANDOVER, cost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from google.protobuf.message import Message
+
+KINDS = ("input_tokens_total", "output_tokens_total", "cache_read", "cache_write", "reasoning")
+_NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")
+_TOOL_KINDS = {"TOOL", "tool", "execute_tool", "function", "function_tool", "mcp_tool"}
+
+
+def served(ledger: Sequence[dict[str, Any]], *, scenario: str, runs: int) -> dict[str, Any]:
+    """What the server did, in the words of the README."""
+    embedded = [line for line in ledger if line["api"].endswith("embeddings")]
+    asked = [line for line in ledger if not line["api"].endswith("embeddings")]
+    good = [line for line in asked if line["status"] == 200]
+    calls = [_call(line) for line in good]
+    tools = [tool | {"handoff": _hands_over(tool, scenario)} for line in good for tool in line["tools"]]
+    executed = [tool for tool in tools if not tool["handoff"] and tool["name"] != "final_answer"]
+    handed = [tool for tool in tools if tool["handoff"]]
+    reached = [line for line in asked if line["status"] >= 500]
+    # The client library's own retries of a failing call are one call of the program.
+    failed = 1 if reached else 0
+    return {
+        "model_calls": len(calls) + failed,
+        "model_calls_failed": failed,
+        "http_requests": len(asked) + len(embedded),
+        "http_errors": sum(line["status"] != 200 for line in asked),
+        "tool_calls": len(executed),
+        "handoffs": len(handed),
+        "final_answer_calls": sum(tool["name"] == "final_answer" for tool in tools),
+        "embeddings": len(embedded),
+        "retrievals": 1 if scenario == "S11" else 0,
+        "runs": runs,
+        "tools": [_tool(tool) for tool in executed],
+        "handoff_calls": [_tool(tool) for tool in handed],
+        "per_call": calls,
+        "per_embedding": [_call(line) for line in embedded],
+        "totals": totals(calls),
+        "totals_on_wire": totals([call for call in calls if call["usage_on_wire"]]),
+    }
+
+
+def _hands_over(tool: dict[str, Any], scenario: str) -> bool:
+    return tool["name"] == HANDOVER or (scenario == "S9" and tool["name"] != "get_weather")
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    return {name: tool[name] for name in ("name", "args", "id")}
+
+
+def _call(line: dict[str, Any]) -> dict[str, Any]:
+    tokens = Tokens(*(line.get(kind, 0) for kind in KINDS))
+    price = cost(line["model_requested"], tokens)
+    named = ("model", "model_requested", "api", "response_id", "stream", "usage_on_wire", *KINDS, "finish")
+    return {name: line[name] for name in named if name in line} | {"cost_usd_at_list": decimal(price)}
+
+
+def decimal(value: Decimal | None) -> str | None:
+    """Decimal text without an exponent or trailing zeros."""
+    if value is None:
+        return None
+    text = f"{value:.12f}".rstrip("0").rstrip(".")
+    return text or "0"
+
+
+def totals(calls: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Sums of tokens by kind, and of the cost."""
+    sums: dict[str, Any] = {kind: sum(call.get(kind, 0) for call in calls) for kind in KINDS}
+    costs = [call["cost_usd_at_list"] for call in calls]
+    sums["cost_usd_at_list"] = None if None in costs else decimal(sum(map(Decimal, costs), Decimal(0)))
+    return sums
+
+
+def recoverable(truth: dict[str, Any], spans: Iterable[Message], logs: Iterable[Message]) -> dict[str, Any]:
+    """What of the truth stands somewhere in the file; independent of any dialect: it looks for the numbers and the ids."""
+    span_facts = [_facts(span) for span in spans]
+    log_facts = [_facts(record) for record in logs]
+    calls = [call for call in truth["per_call"] if call["usage_on_wire"]]
+    ids = {tool["id"] for tool in truth["tools"]} - {""}
+
+    def holding(call: dict[str, Any]) -> list[set[str]]:
+        whole, out = call["input_tokens_total"], call["output_tokens_total"]
+        ins = {str(whole), str(whole - call["cache_read"] - call["cache_write"])}
+        outs = {str(out), str(out - call["reasoning"])}
+        return [numbers for numbers, _ in (*span_facts, *log_facts) if numbers & ins and numbers & outs]
+
+    found: Counter[str] = Counter()
+    for call in calls:
+        holders = holding(call)
+        found["right"] += bool(holders)
+        for kind in KINDS[2:]:
+            found[kind] += bool(call[kind]) and any(str(call[kind]) in numbers for numbers in holders)
+    texts = "\n".join(text for _, text in span_facts)
+    log_texts = "\n".join(text for _, text in log_facts)
+    answers = [call["response_id"] for call in truth["per_call"]]
+    return {
+        "model_calls_with_usage_on_wire": len(calls),
+        "model_calls_with_right_usage_in_a_span": found["right"],
+        **{f"{kind}_in_a_span": found[kind] for kind in KINDS[2:]},
+        **{f"{kind}_truth": sum(bool(call[kind]) for call in calls) for kind in KINDS[2:]},
+        "response_ids_in_spans": sum(answer in texts for answer in answers),
+        "tool_call_ids_in_spans": sum(call in texts for call in ids),
+        "tool_call_ids_in_logs": sum(call in log_texts for call in ids),
+        "tool_call_ids_truth": len(ids),
+        "tool_spans": sum(bool(_is_tool(span)) for span in spans),
+    }
+
+
+def _facts(thing: Message) -> tuple[set[str], str]:
+    """(every whole number in the attributes, all of it as text)."""
+    texts: list[str] = []
+    _collect(thing, texts)
+    whole = "\n".join(texts)
+    return set(_NUMBER.findall(whole)), whole
+
+
+def _collect(thing: Any, into: list[str]) -> None:
+    for field, value in thing.ListFields():
+        if field.name.endswith(("_unix_nano", "_id")) or field.name in ("flags", "kind", "severity_number"):
+            continue
+        if isinstance(value, (str, int, float)):
+            into.append(str(value))
+        elif hasattr(value, "ListFields"):
+            _collect(value, into)
+        elif not isinstance(value, bytes):
+            for item in value:
+                if hasattr(item, "ListFields"):
+                    _collect(item, into)
+                else:
+                    into.append(str(item))
+
+
+def _is_tool(span: Any) -> bool:
+    kinds = {"openinference.span.kind", "gen_ai.operation.name", "traceloop.span.kind", "langfuse.observation.type",
+             "langsmith.span.kind", "mlflow.spanType", "agentops.span.kind", "lmnr.span.type", "logfire.span_type"}  # fmt: skip
+    said = {pair.value.string_value.strip('"') for pair in span.attributes if pair.key in kinds}
+    return bool({word.lower() for word in said} & {kind.lower() for kind in _TOOL_KINDS}) or span.name in (
+        "running tool", "function_tool"
+    )  # fmt: skip
