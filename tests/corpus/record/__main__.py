@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--verbose", action="store_true", help="what the program says")
     chosen = parser.parse_args()
     table = tomllib.loads((HERE / "families.toml").read_text("utf-8"))
-    rows = [row for row in table["row"] if row["name"].startswith(chosen.row)]
+    rows = [row for row in whole(table["row"]) if row["name"].startswith(chosen.row)]
     if not rows:
         sys.exit(f"no row starts with {chosen.row!r}; there are {', '.join(row['name'] for row in table['row'])}")
     failures = []
@@ -50,7 +50,8 @@ def main() -> None:
         for scenario, off in [(s, False) for s in row["scenarios"]] + [(s, True) for s in row.get("nocontent", [])]:
             if chosen.scenario and scenario not in chosen.scenario:
                 continue
-            line = record(row, scenario, python, content=not off, verbose=chosen.verbose)
+            setup = [table["setup"].get(name, name) for name in row["setup"]]
+            line = record(row | {"setup": setup}, scenario, python, content=not off, verbose=chosen.verbose)
             if isinstance(line, str):
                 failures.append(f"{row['name']} {scenario}{' nocontent' if off else ''}: {line}")
                 print("FAILED", failures[-1], flush=True)
@@ -66,6 +67,14 @@ def main() -> None:
                 )
     if failures:
         sys.exit("\n".join(["", "not recorded:", *failures]))
+
+
+def whole(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with what they take from the row named in `like`."""
+    known: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        known[row["name"]] = known.get(row.get("like", ""), {}) | row
+    return list(known.values())
 
 
 def environment(name: str, requirements: list[str], *, lock: bool) -> Path:

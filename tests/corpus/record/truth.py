@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KINDS = ("input_tokens_total", "output_tokens_total", "cache_read", "cache_write", "reasoning")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")
+_TRANSFERS = re.compile(r"transfer|hand_?off", re.IGNORECASE)
 _TOOL_KINDS = {"TOOL", "tool", "execute_tool", "function", "function_tool", "mcp_tool"}
 
 
@@ -26,7 +27,7 @@ def served(ledger: Sequence[dict[str, Any]], *, scenario: str, runs: int) -> dic
     asked = [line for line in ledger if not line["api"].endswith("embeddings")]
     good = [line for line in asked if line["status"] == 200]
     calls = [_call(line) for line in good]
-    tools = [tool | {"handoff": _hands_over(tool, scenario)} for line in good for tool in line["tools"]]
+    tools = [tool | {"handoff": _hands_over(tool)} for line in good for tool in line["tools"]]
     executed = [tool for tool in tools if not tool["handoff"] and tool["name"] != "final_answer"]
     handed = [tool for tool in tools if tool["handoff"]]
     reached = [line for line in asked if line["status"] >= 500]
@@ -52,8 +53,9 @@ def served(ledger: Sequence[dict[str, Any]], *, scenario: str, runs: int) -> dic
     }
 
 
-def _hands_over(tool: dict[str, Any], scenario: str) -> bool:
-    return tool["name"] == HANDOVER or (scenario == "S9" and tool["name"] != "get_weather")
+def _hands_over(tool: dict[str, Any]) -> bool:
+    """A transfer of control; an agent that is called like a tool is a tool."""
+    return tool["name"] == HANDOVER or bool(_TRANSFERS.search(tool["name"]))
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:

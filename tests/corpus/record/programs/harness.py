@@ -81,6 +81,23 @@ def weather_or_error(city: str) -> str:
 
 
 _flushers: list = []
+#: What a vendor's set-up may replace: decorators of tools and agents, where the OpenAI client comes from, LangChain's callbacks.
+openai_module = "openai"
+callbacks: list = []
+
+
+def as_tool(function):
+    return function
+
+
+def as_agent(function):
+    return function
+
+
+def wrap_client(client):
+    return client
+
+
 tracer_provider = logger_provider = None
 
 

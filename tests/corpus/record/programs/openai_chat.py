@@ -6,9 +6,17 @@ import harness
 
 harness.set_up()
 
-from openai import OpenAI  # noqa: E402
+from importlib import import_module  # noqa: E402
 
-client = OpenAI(base_url=harness.OPENAI_URL, api_key="sk-test", max_retries=2)
+OpenAI = import_module(harness.openai_module).OpenAI
+client = harness.wrap_client(OpenAI(base_url=harness.OPENAI_URL, api_key="sk-test", max_retries=2))
+
+
+@harness.as_tool
+def look_up(city: str) -> str:
+    return harness.weather_or_error(city)
+
+
 TOOLS = [
     {
         "type": "function",
@@ -32,6 +40,7 @@ def streamed(prompt):
     return "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
 
 
+@harness.as_agent
 def loop(prompt):
     messages = opening(prompt)
     while True:
@@ -41,7 +50,7 @@ def loop(prompt):
             return said.content
         messages.append(said.model_dump(exclude_none=True))
         for call in said.tool_calls:
-            result = harness.weather_or_error(**json.loads(call.function.arguments))
+            result = look_up(**json.loads(call.function.arguments))
             messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
 
 
