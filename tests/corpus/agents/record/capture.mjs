@@ -75,6 +75,7 @@ export async function record(name, { script, aux, facts = {}, keep = ['traces', 
     for (const request of model.requests) console.log(request.method, request.path, request.body.model, 'tools', request.body.tools?.length ?? 0);
     console.log(model.errors.join('\n'));
   }
+  if (process.env.DUMP) writeFileSync(join(OUT, `${name}.requests.json`), JSON.stringify(model.requests, null, 1));
   console.log(name, 'exit', result?.code, 'requests', model.served.length, JSON.stringify(Object.fromEntries(Object.entries(sink.bodies).map(([signal, got]) => [signal, got.length]))));
   rmSync(root, { recursive: true, force: true });
 }

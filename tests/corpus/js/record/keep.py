@@ -45,8 +45,8 @@ class Scrubber:
 
     def __init__(self, raw: dict[str, Any]) -> None:
         self.pairs = [(raw[key], kept) for key, kept in (("project", "/home/dev/project"), ("home", "/home/dev"), ("root", "/home")) if raw.get(key)]
-        self.pairs.append((socket.gethostname(), "host"))
         self.patterns = [
+            (re.compile(rf"\b{re.escape(socket.gethostname())}\b"), "host"),
             (re.compile(r"(127\.0\.0\.1|localhost):\d+"), r"\1:8080"),
             (re.compile(r"/[\w./@+-]*/node_modules/"), "/app/node_modules/"),
             (re.compile(r"/[\w./@+-]*/tests/corpus/(js|agents)/record/"), "/app/"),
@@ -165,7 +165,7 @@ TOOL_MARKS = {
     "gen_ai.operation.name": "execute_tool", "openinference.span.kind": "TOOL", "traceloop.span.kind": "tool", "ai.operationId": "ai.toolCall",
     "genkit:metadata:subtype": "tool", "langfuse.observation.type": "tool", "langsmith.span.kind": "tool", "mlflow.spanType": '"TOOL"',
     "event.name": ("tool_result", "codex.tool_result", "gemini_cli.tool_call"), "lmnr.span.type": "TOOL", "agentops.span.kind": "tool",
-    "gen_ai.span.kind": "TOOL",
+    "gen_ai.span.kind": "TOOL", "codex.tool.phase": "dispatch",
 }  # fmt: skip
 TOOL_NAMES = ("claude_code.tool", "execute_tool", "running tool", "function_tool", "haystack.agent.step.tool")
 
@@ -295,7 +295,7 @@ def write(folder: Path, name: str, traces: list[Any], logs: list[Any], line: dic
 
 def leaks(requests: list[Any]) -> list[str]:
     """Words of this machine still in a payload."""
-    words = [socket.gethostname(), os.environ.get("HOME", "/root"), "/tmp/", "/work", "clew-capture"]  # noqa: S108
+    words = [os.environ.get("HOME", "/root") + "/", "/tmp/", "/work", "clew-capture"]  # noqa: S108
     text = b" ".join(request.SerializeToString() for request in requests)
     return [word for word in words if word.encode() in text]
 

@@ -212,7 +212,7 @@ export class ModelServer {
     const output = [];
     if (usage.reasoning) output.push({ id: this.#id('rs_'), type: 'reasoning', summary: reply.reasoning ? [{ type: 'summary_text', text: reply.reasoning }] : [] });
     for (const tool of tools) {
-      output.push(tool.raw ?? { id: this.#id('fc_'), type: 'function_call', status: 'completed', call_id: tool.id, name: tool.name, arguments: JSON.stringify(tool.args) });
+      output.push(tool.raw ?? { id: this.#id('fc_'), type: 'function_call', status: 'completed', call_id: tool.id, name: tool.name, ...(tool.namespace && { namespace: tool.namespace }), arguments: JSON.stringify(tool.args) });
     }
     if (reply.text) output.push({ id: this.#id('msg_'), type: 'message', status: 'completed', role: 'assistant', content: [{ type: 'output_text', text: reply.text, annotations: [], logprobs: [] }] });
     const done = {
