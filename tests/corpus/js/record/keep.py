@@ -34,9 +34,10 @@ PRICES = {
 }
 """US dollars per million tokens at list: input, cache read, cache write (five minutes), output."""
 
-FACTS_OF_MACHINES = re.compile(r"^(host\.(name|id|ip|mac)|os\.(version|build_id|description)|process\.(?!runtime\.(name|version)).*)$")
+FACTS_OF_MACHINES = re.compile(r"^(host\.(name|id|ip|mac)|os_release|os\.(version|build_id|description)|process\.(?!runtime\.(name|version)).*)$")
 PERSONS = {"user.id": "0" * 64, "installation.id": "00000000-0000-0000-0000-000000000000"}
-PORTS = ("server.port", "net.peer.port")
+PORTS = ("server.port", "net.peer.port", "http.port")
+EPHEMERAL = 20_000
 REQUESTS = {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest}
 
 
@@ -81,7 +82,7 @@ class Scrubber:
                     pair.value.string_value = "scrubbed"
                 else:
                     pair.value.Clear()
-            elif pair.key in PORTS and kind == "int_value":
+            elif pair.key in PORTS and kind == "int_value" and pair.value.int_value > EPHEMERAL:
                 pair.value.int_value = 8080
             elif pair.key in PERSONS and kind == "string_value":
                 pair.value.string_value = PERSONS[pair.key]
@@ -162,7 +163,7 @@ def items(requests: list[Any]) -> list[tuple[str, dict[str, Any], str]]:
 
 
 TOOL_MARKS = {
-    "gen_ai.operation.name": "execute_tool", "openinference.span.kind": "TOOL", "traceloop.span.kind": "tool", "ai.operationId": "ai.toolCall",
+    "gen_ai.operation.name": ("execute_tool", "tool_call"), "openinference.span.kind": "TOOL", "traceloop.span.kind": "tool", "ai.operationId": "ai.toolCall",
     "genkit:metadata:subtype": "tool", "langfuse.observation.type": "tool", "langsmith.span.kind": "tool", "mlflow.spanType": '"TOOL"',
     "event.name": ("tool_result", "codex.tool_result", "gemini_cli.tool_call"), "lmnr.span.type": "TOOL", "agentops.span.kind": "tool",
     "gen_ai.span.kind": "TOOL", "codex.tool.phase": "dispatch",
@@ -295,9 +296,9 @@ def write(folder: Path, name: str, traces: list[Any], logs: list[Any], line: dic
 
 def leaks(requests: list[Any]) -> list[str]:
     """Words of this machine still in a payload."""
-    words = [os.environ.get("HOME", "/root") + "/", "/tmp/", "/work", "clew-capture"]  # noqa: S108
+    words = [os.environ.get("HOME", "/root") + "/", "/tmp/", "/work/", "clew-capture"]  # noqa: S108
     text = b" ".join(request.SerializeToString() for request in requests)
-    return [word for word in words if word.encode() in text]
+    return [word for word in words if re.search(rb"(?<![\w.])" + re.escape(word.encode()), text)]
 
 
 def main(raw: Path, folder: Path, wanted: list[str]) -> None:
