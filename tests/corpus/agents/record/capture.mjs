@@ -32,7 +32,7 @@ export function converse(command, args, { env, cwd, seconds = 60 }, first, hear)
   return new Promise((done) => {
     const child = spawn(command, args, { env, cwd, stdio: ['pipe', 'pipe', 'pipe'] });
     const say = (value) => child.stdin.write(JSON.stringify(value) + '\n');
-    const end = () => child.stdin.end();
+    const end = () => { child.stdin.end(); setTimeout(() => child.kill('SIGTERM'), 4000); };
     let stdout = '';
     let stderr = '';
     child.stderr.on('data', (data) => { stderr += data; });

@@ -38,6 +38,9 @@ FACTS_OF_MACHINES = re.compile(r"^(host\.(name|id|ip|mac)|os_release|os\.(versio
 PERSONS = {"user.id": "0" * 64, "installation.id": "00000000-0000-0000-0000-000000000000"}
 PORTS = ("server.port", "net.peer.port", "http.port")
 EPHEMERAL = 20_000
+LONG = ("gen_ai.system_instructions", "gen_ai.tool.definitions", "gen_ai.tool.description", "gen_ai.agent.description")
+"""Attributes that hold the long texts an agent brings along; each text in them is cut after ``CUT`` characters."""
+CUT = 120
 REQUESTS = {"traces": ExportTraceServiceRequest, "logs": ExportLogsServiceRequest}
 
 
@@ -86,6 +89,8 @@ class Scrubber:
                 pair.value.int_value = 8080
             elif pair.key in PERSONS and kind == "string_value":
                 pair.value.string_value = PERSONS[pair.key]
+            elif pair.key in LONG and kind == "string_value":
+                pair.value.string_value = shortened(self.text(pair.value.string_value))
             else:
                 self.value(pair.value)
 
@@ -106,6 +111,22 @@ class Scrubber:
         item.status.message = self.text(item.status.message)
         for event in [*item.events, *item.links]:
             self.attributes(event.attributes)
+
+
+def shortened(text: str) -> str:
+    """A text, or a JSON document of texts, with every text cut."""
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, str):
+            return value if len(value) <= CUT else value[:CUT] + " ..."
+        if isinstance(value, dict):
+            return {key: cut(item) for key, item in value.items()}
+        return [cut(item) for item in value] if isinstance(value, list) else value
+
+    try:
+        return json.dumps(cut(json.loads(text)), separators=(",", ":"), ensure_ascii=False)
+    except ValueError:
+        return cut(text)
 
 
 def bodies(path: Path) -> list[bytes]:
