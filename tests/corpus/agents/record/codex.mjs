@@ -49,7 +49,7 @@ const SCENARIOS = {
   'denied.user': { script: TOUCH, prompts: ['Make a file'], decision: 'decline', facts: denied('user') },
   'allowed.user': { script: [TOUCH[0], answer('Made.', 907, 37)], prompts: ['Make a file'], decision: 'accept', facts: allowed(1, 'user') },
   'allowed.user-spans': { script: [TOUCH[0], answer('Made.', 907, 37)], prompts: ['Make a file'], decision: 'acceptForSession', spans: true, facts: allowed(1, 'user') },
-  'denied.sandbox': { script: TOUCH, prompts: ['Make a file'], args: ['-s', 'read-only'], facts: { gates: [{ tool: 0, outcome: 'allow', source: 'config' }, { tool: 0, outcome: 'deny', source: 'sandbox' }] } },
+  'denied.sandbox': { script: TOUCH, prompts: ['Make a file'], args: ['-s', 'read-only'], facts: { gates: [{ tool: 0, outcome: 'allow', source: 'config' }, { tool: 0, outcome: 'deny', source: 'system' }] } },
 };
 
 const config = ({ model, sink, content, mcp, spans }) => `
@@ -102,7 +102,7 @@ for (const [scenario, { script, prompts, args = ['--dangerously-bypass-approvals
   const name = `codex__codex__native__${scenario}`;
   if (wanted.length && !wanted.some((word) => name.includes(word))) continue;
   const told = {
-    dialect: 'codex', library_version: VERSION, instrumentation_package: '@openai/codex', instrumentation_version: VERSION,
+    dialect: 'codex_cli', library_version: VERSION, instrumentation_package: '@openai/codex', instrumentation_version: VERSION,
     content, runs: prompts.length, ...facts,
   };
   await record(name, { script, facts: told }, async ({ home, project, env, model, sink }) => {

@@ -36,7 +36,8 @@ PRICES = {
 
 FACTS_OF_MACHINES = re.compile(r"^(host\.(name|id|ip|mac)|os_release|os\.(version|build_id|description)|process\.(?!runtime\.(name|version)).*)$")
 PERSONS = {"user.id": "0" * 64, "installation.id": "00000000-0000-0000-0000-000000000000"}
-PORTS = ("server.port", "net.peer.port", "http.port")
+HANDLE = re.compile(r"^[0-9a-f]{64}$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+PORTS = ("server.port", "net.peer.port", "network.peer.port", "http.port")
 EPHEMERAL = 20_000
 LONG = ("gen_ai.system_instructions", "gen_ai.tool.definitions", "gen_ai.tool.description", "gen_ai.agent.description")
 """Attributes that hold the long texts an agent brings along; each text in them is cut after ``CUT`` characters."""
@@ -87,7 +88,7 @@ class Scrubber:
                     pair.value.Clear()
             elif pair.key in PORTS and kind == "int_value" and pair.value.int_value > EPHEMERAL:
                 pair.value.int_value = 8080
-            elif pair.key in PERSONS and kind == "string_value":
+            elif pair.key in PERSONS and kind == "string_value" and HANDLE.match(pair.value.string_value):
                 pair.value.string_value = PERSONS[pair.key]
             elif pair.key in LONG and kind == "string_value":
                 pair.value.string_value = shortened(self.text(pair.value.string_value))

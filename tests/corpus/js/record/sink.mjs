@@ -20,7 +20,7 @@ export class Sink {
       if (signal) this.bodies[signal].push({ type, body });
       else this.other.push({ url: request.url, type });
       response.writeHead(200, { 'content-type': type });
-      response.end(type.includes('json') ? '{}' : '');
+      response.end(!signal || type.includes('json') ? '{}' : '');
     });
   }
 

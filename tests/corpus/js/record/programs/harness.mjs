@@ -1,6 +1,5 @@
 // What the recorded programs share: the telemetry of the application, the tool, and the ends of a run.
-import { trace } from '@opentelemetry/api';
-import { logs } from '@opentelemetry/api-logs';
+import { logs, trace } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { OTLPLogExporter } from '@opentelemetry/exporter-logs-otlp-proto';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
@@ -34,9 +33,9 @@ export function setUp({ processors = [], alone = false, attributes = {} } = {}) 
   const own = alone ? [] : [new BatchSpanProcessor(exporter(), { scheduledDelayMillis: 120, maxExportBatchSize: 16 })];
   const provider = new NodeTracerProvider({ resource, spanProcessors: [...processors, ...own] });
   provider.register({ contextManager: new AsyncLocalStorageContextManager().enable() });
-  const loggers = new LoggerProvider({ resource, processors: [new BatchLogRecordProcessor(new OTLPLogExporter({ url: `${SINK_URL}/v1/logs` }))] });
+  const loggers = new LoggerProvider({ resource, processors: [new BatchLogRecordProcessor({ exporter: new OTLPLogExporter({ url: `${SINK_URL}/v1/logs` }) })] });
   logs.setGlobalLoggerProvider(loggers);
-  return { provider, finish: async () => { await provider.forceFlush(); await loggers.forceFlush(); } };
+  return { provider, loggers, finish: async () => { await provider.forceFlush(); await loggers.forceFlush(); } };
 }
 
 /** Run `one` as often as the scenario has runs (three at once in S10), in a span of the application where wanted; errors are the scenario's. */

@@ -1,12 +1,14 @@
 // The AI SDK of Vercel, versions 4 to 7: MODE legacy spans or, from 7 on, the new ones.
 import { z } from 'zod';
-import { CONTENT, DOCUMENTS, MODEL, MODEL_URL, OPENAI_URL, PROVIDER, SCENARIO, SESSION, SYSTEM, USER, VARIANT, getWeather, runs, setUp } from './harness.mjs';
+import { CONTENT, DOCUMENTS, MODEL, MODEL_URL, OPENAI_URL, PROVIDER, SCENARIO, SESSION, SYSTEM, USER, VARIANT, exporter, getWeather, runs, setUp } from './harness.mjs';
 
 const { AI = '6', MODE = 'legacy' } = process.env;
 const ai = await import(`ai${AI}`);
 const { createOpenAI } = await import(`openai${AI}sdk`);
 const { createAnthropic } = await import(`anthropic${AI}sdk`);
-const { finish } = setUp();
+// Arize's converter writes OpenInference's attributes beside the SDK's own, on the same spans.
+const converter = VARIANT.includes('openinference') ? new (await import('@arizeai/openinference-vercel')).OpenInferenceSimpleSpanProcessor({ exporter: exporter() }) : null;
+const { finish } = setUp(converter ? { processors: [converter], alone: true } : {});
 
 if (AI === '7') {
   const { LegacyOpenTelemetry, OpenTelemetry } = await import('@ai-sdk/otel');
