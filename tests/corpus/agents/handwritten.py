@@ -840,7 +840,7 @@ def hostile_logs(book: Book) -> None:
     book.log(scope, 3, {"event.name": "tool_result", "session.id": "s-1"}, body="claude_code.tool_result")
     book.log(scope, 4, {"event.name": "tool_decision", "session.id": "s-1", "tool_use_id": "", "decision": "perhaps", "source": "nobody"}, body="claude_code.tool_decision")
     book.log(scope, 5, {"event.name": "no_such_event", "session.id": "s-1"}, body={"nested": [1, {"a": None}]}, span=b"\0" * 8)
-    book.log(scope, -1_800_000_000_000, {"event.name": ["user_prompt"]}, body="")
+    book.log(scope, -START / 1e6, {"event.name": ["user_prompt"]}, body="")
     book.call("claude-sonnet-4-5", (1481, 73), request_id="req_a", api="anthropic.messages", stream=True)
 
 

@@ -174,7 +174,7 @@ def items(requests: list[Any]) -> list[tuple[str, dict[str, Any], str]]:
             for scope in getattr(resource, "scope_spans", None) or getattr(resource, "scope_logs", ()):
                 for item in getattr(scope, "spans", None) or getattr(scope, "log_records", ()):
                     attributes = {pair.key: plain(pair.value) for pair in item.attributes}
-                    name = getattr(item, "name", "") or item.event_name or str(attributes.get("event.name", ""))
+                    name = item.event_name or str(attributes.get("event.name", "")) if hasattr(item, "event_name") else item.name
                     if hasattr(item, "body"):
                         attributes["body"] = plain(item.body)
                     else:
