@@ -16,10 +16,10 @@ TOKENS = {"input": 1000, "output": 100}
 USD = Decimal("0.000210000")  # gpt-4o-mini: 0.15 in, 0.60 out per million
 
 
-def only(*spans) -> dict[str, Any]:
+def only(*spans, scope: str = "test.scope") -> dict[str, Any]:
     """The row of the first span."""
     sink = Recorder()
-    new_pipeline(sink).process([arrived(request(*spans))])
+    new_pipeline(sink).process([arrived(request(*spans, scope=scope))])
     return sink.rows("otel_traces")[0]
 
 
@@ -108,8 +108,10 @@ def test_computed_costs_name_the_price_table():
     assert only(chat(1, tokens=TOKENS, attributes={"clew.cost.usd": 1.0}))["PricingVersion"] == ""
 
 
+CLIENT = "com.anthropic.sdk.python"
+"""The client library's own spans tell for how long caches were written."""
 FINER = {
-    "gen_ai.usage.cache_creation.ephemeral_1h_input_tokens": 300,
+    "anthropic.usage.cache_creation.ephemeral_1h_input_tokens": 300,
     "gen_ai.usage.audio.input_tokens": 200,
     "gen_ai.usage.audio.output_tokens": 50,
     "gen_ai.usage.audio.cache_read.input_tokens": 20,
@@ -118,7 +120,7 @@ FINER = {
 
 
 def test_what_a_call_is_billed_by_is_kept():
-    row = only(chat(1, tokens={"input": 1000, "output": 100, "read": 400, "write": 400}, attributes=FINER))
+    row = only(chat(1, tokens={"input": 1000, "output": 100, "read": 400, "write": 400}, attributes=FINER), scope=CLIENT)
     expected = {
         "CacheWrite1hTokens": 300,
         "InputAudioTokens": 200,
@@ -131,10 +133,10 @@ def test_what_a_call_is_billed_by_is_kept():
 
 
 def test_writes_for_an_hour_and_sound_are_priced_as_such():
-    hour = {"gen_ai.usage.cache_creation.ephemeral_1h_input_tokens": 1000}
+    hour = {"anthropic.usage.cache_creation.ephemeral_1h_input_tokens": 1000}
     tokens = {"input": 1000, "write": 1000}
     written = chat(1, model="claude-sonnet-4-5", provider="anthropic", tokens=tokens, attributes=hour)
-    assert only(written)["CostUsd"] == Decimal("0.006000000")
+    assert only(written, scope=CLIENT)["CostUsd"] == Decimal("0.006000000")
     heard = chat(1, model="gpt-realtime", tokens={"input": 1000}, attributes={"gen_ai.usage.audio.input_tokens": 1000})
     assert only(heard)["CostUsd"] == Decimal("0.032000000")
 

@@ -56,6 +56,7 @@ COLUMNS = {  # (table, the partitioning column's Arrow type, units in a day)
     "usage_1m": (pa.uint32(), 86_400),
     "ledger_1m": (pa.uint32(), 86_400),
     "run_deltas": (pa.uint16(), 1),
+    "dialects": (pa.uint16(), 1),
     "span_corrections": (pa.uint64(), DAY_NS),
 }
 
