@@ -120,7 +120,8 @@ FINER = {
 
 
 def test_what_a_call_is_billed_by_is_kept():
-    row = only(chat(1, tokens={"input": 1000, "output": 100, "read": 400, "write": 400}, attributes=FINER), scope=CLIENT)
+    tokens = {"input": 1000, "output": 100, "read": 400, "write": 400}
+    row = only(chat(1, tokens=tokens, attributes=FINER), scope=CLIENT)
     expected = {
         "CacheWrite1hTokens": 300,
         "InputAudioTokens": 200,

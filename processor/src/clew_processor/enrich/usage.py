@@ -32,7 +32,7 @@ class Usage:
     Attributes:
         scope: own, rollup, duplicate or empty.
         own: usage that counts.
-        estimated: tokens told from the length of the text.
+        estimated: tokens are a guess, the sender's or ours.
         duplicate: copies of a call that counts elsewhere.
         cost_nano: own cost in nano-dollars, rounded once; 0 elsewhere.
         computed_nano: what the price table says of the span's usage, wherever it counts; 0 if nothing.
@@ -96,7 +96,7 @@ class UsageAccountant:
         computed = priced.priced & ~reported
         failed = spans.status.isin(("error", "cancelled", "interrupted"))
         unpriced = (used & ~computed & ~reported) | (may_own & ~spans.has_usage & ~failed & ~reported)
-        ours = np.where(unpriced, 3, np.where(computed, np.where(priced.estimated, 2, 1), 0))
+        ours = np.where(unpriced, 3, np.where(computed, np.where(priced.estimated | spans.usage_estimated, 2, 1), 0))
         source = Words.choose(["", "computed", "estimated", "unpriced"], ours)
         said = spans.reported_cost_source.map(lambda word: word if word in COST_SOURCES else "sdk")
         source = source.overlaid(said, reported)
@@ -119,7 +119,7 @@ class UsageAccountant:
                 np.where(duplicate, 3, np.where(used | reported, 1, np.where(rollup, 2, 0))),
             ),
             own=own,
-            estimated=np.zeros(spans.rows, np.bool_),
+            estimated=spans.usage_estimated,
             duplicate=duplicate,
             cost_nano=np.where(duplicate, 0, cost_nano),
             computed_nano=priced.nano,

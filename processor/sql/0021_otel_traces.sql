@@ -5,5 +5,5 @@ ALTER TABLE otel_traces
     ADD COLUMN IF NOT EXISTS InputAudioTokens UInt64 COMMENT 'of InputTokens' CODEC(T64, ZSTD(1)) AFTER CacheWrite1hTokens,
     ADD COLUMN IF NOT EXISTS OutputAudioTokens UInt64 COMMENT 'of OutputTokens' CODEC(T64, ZSTD(1)) AFTER InputAudioTokens,
     ADD COLUMN IF NOT EXISTS CacheReadAudioTokens UInt64 COMMENT 'of CacheReadTokens' CODEC(T64, ZSTD(1)) AFTER OutputAudioTokens,
-    ADD COLUMN IF NOT EXISTS UsageEstimated Bool COMMENT 'InputTokens and OutputTokens are told from the length of the text' AFTER UsageScope,
+    ADD COLUMN IF NOT EXISTS UsageEstimated Bool COMMENT 'the tokens are a guess: told from the length of the text, here or by the sender' AFTER UsageScope,
     ADD COLUMN IF NOT EXISTS ComputedCostUsd Decimal(18, 9) COMMENT 'what the price table says of the usage, wherever it counts and whatever was reported; 0 if nothing' CODEC(ZSTD(1)) AFTER CostUsd
