@@ -65,7 +65,14 @@ class Decoded:
 
     @property
     def spans(self) -> Batch:
-        """One row per accepted span, in the order of the bodies."""
+        """One row per accepted span, in the order of the bodies.
+
+        A content column of the plan, say ``c``, that asks for ``sizes`` has two more beside it, aligned with it:
+        ``c.roles``, who speaks (UInt8: 1 system, 2 user, 3 assistant, 4 tool; another role counts as the one the
+        content has where none is said), and ``c.bytes``, how many bytes of text a model has to read there (UInt32;
+        words, names and arguments of calls, answers; images and the like count nothing). Both are 0 where a column of
+        single contents has none; of contents that are no messages only the bytes mean something.
+        """
     @property
     def contents(self) -> Batch:
         """One row per distinct content that was not given out within the plan's refresh time."""

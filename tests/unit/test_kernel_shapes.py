@@ -477,6 +477,10 @@ def said(words: str, kind: str = "text") -> dict[str, str]:
          parts({"id": "1", "response": [text_part("a"), text_part("b")], "type": "tool_call_response"}, role="tool")),
         ({"message": {"role": "user", "tool_call_id": "1", "content": "a"}},
          parts({"id": "1", "response": "a", "type": "tool_call_response"}, role="tool")),
+        ({"content": "a", "reasoning_content": "hm", "tool_calls": json.dumps([json.dumps(openai_call("{}"))])},
+         parts(said("hm", "reasoning"), said("a"),
+               {"arguments": {}, "id": "c1", "name": "weather", "type": "tool_call"}, role="assistant")),
+        ({"reasoning_content": "hm"}, parts(said("hm", "reasoning"), role="assistant")),
         (["ai", "a"], parts(said("a"), role="assistant")),
         (["a", "b"], parts(said("a"), said("b"))),
         ({"toolCallId": "c1", "toolName": "f", "input": "{}"},
@@ -553,9 +557,9 @@ def test_sizes_say_who_speaks_and_how_many_bytes_of_text():
         # Remembered, they are the same.
         for _ in range(2):
             decoded = decode(kernel, request(span(), span(attributes=attributes)))
-            assert values(decoded, "m.roles") == [[], [0, 1, 2, 3, 2]]
+            assert values(decoded, "m.roles") == [[], [1, 2, 3, 4, 3]]
             assert values(decoded, "m.bytes") == [[], sizes]
-            assert values(decoded, "s.roles") == [0, 0]
+            assert values(decoded, "s.roles") == [0, 1]
             assert values(decoded, "s.bytes") == [0, len(SYSTEM)]
             assert values(decoded, "t.bytes") == [0, len('[{"name":"weather"}]')]
 
@@ -571,7 +575,7 @@ def test_a_message_remembered_as_an_answer_is_known_when_it_comes_back_as_a_ques
     names = [content("o", role="assistant", sizes=True), content("i", role="user", sizes=True)]
     kernel = decoder(contents=names)
     said_so, not_said = json.dumps([{"role": "user", "content": "a"}]), json.dumps([{"content": "a"}])
-    for text, roles in ((said_so, (1, 1)), (not_said, (2, 1))):
+    for text, roles in ((said_so, (2, 2)), (not_said, (3, 2))):
         decoded = decode(kernel, request(span(attributes={"o": text, "i": text})))
         assert (values(decoded, "o.roles"), values(decoded, "i.roles")) == ([[roles[0]]], [[roles[1]]])
         assert len(contents(decoded)) == 1

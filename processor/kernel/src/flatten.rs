@@ -32,28 +32,50 @@ pub struct Entry<'a> {
 /// Of entries with the same key the last counts, and where one has a value and others lie below it, those do. The order
 /// of `entries` is changed.
 pub fn messages(entries: &mut [Entry<'_>], out: &mut Vec<u8>, pieces: &mut Vec<Range<usize>>) {
+    each(entries, |_, leaves| {
+        let start = out.len();
+        write(leaves, 0, out);
+        pieces.push(start..out.len());
+    });
+}
+
+/// Appends all that the entries make up as one list; otherwise as [`messages`].
+pub fn list(entries: &mut [Entry<'_>], out: &mut Vec<u8>) {
+    out.push(b'[');
+    each(entries, |is_first, leaves| {
+        if !is_first {
+            out.push(b',');
+        }
+        write(leaves, 0, out);
+    });
+    out.push(b']');
+}
+
+/// Gives on the leaves of each number, and whether it is the first.
+fn each<'a>(entries: &mut [Entry<'a>], mut found: impl FnMut(bool, &mut [Leaf<'a>])) {
     entries.sort_by_key(|entry| entry.index);
     let mut leaves = Vec::new();
-    for message in entries.chunk_by(|one, other| one.index == other.index) {
+    for (place, same) in entries.chunk_by(|one, other| one.index == other.index).enumerate() {
         leaves.clear();
-        leaves.extend(message.iter().map(|entry| Leaf { path: Some(entry.path), value: entry.value }));
-        let start = out.len();
-        write(&mut leaves, 0, out);
-        pieces.push(start..out.len());
+        leaves.extend(same.iter().map(|entry| Leaf { path: Some(entry.path), value: entry.value }));
+        found(place == 0, &mut leaves);
     }
 }
 
-/// Appends the message an event of a span or a log is, as a JSON object: its name as `event.name`, and its attributes.
-/// Their keys are names as they are; of equal ones the last counts.
-pub fn event<'a>(name: &[u8], attributes: impl Iterator<Item = (&'a [u8], Value<'a>)>, out: &mut Vec<u8>) {
-    let mut members: Vec<(&[u8], Value<'_>)> = attributes.collect();
+/// Appends an object of these members, keys as they are; of equal ones the last counts.
+///
+/// That is what a message told by several attributes becomes, whose keys are then `content`, `reasoning_content` and
+/// `tool_calls`, and so does one told by an event, with the event's name as the last `event.name`.
+pub fn object<'a>(members: impl Iterator<Item = (&'a [u8], Value<'a>)>, out: &mut Vec<u8>) {
+    let mut members: Vec<(&[u8], Value<'_>)> = members.collect();
     // Stable: the last of equal keys stays the last.
     members.sort_by(|one, other| one.0.cmp(other.0));
-    out.extend_from_slice(b"{\"event.name\":");
-    write_text(name, out);
-    for same in members.chunk_by(|one, other| one.0 == other.0) {
-        if let Some((key, value)) = same.last().filter(|(key, _)| *key != b"event.name") {
+    out.push(b'{');
+    for (place, same) in members.chunk_by(|one, other| one.0 == other.0).enumerate() {
+        if place > 0 {
             out.push(b',');
+        }
+        if let Some((key, value)) = same.last() {
             write_text(key, out);
             out.push(b':');
             as_json(value, out);
@@ -236,11 +258,26 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_an_object_of_its_attributes() {
-        let attributes: [(&[u8], Value<'_>); 4] =
+    fn a_list_holds_what_all_numbers_make_up() {
+        let mut entries = [(7, "tool.name", X), (2, "tool.name", Value::Int(1)), (2, "tool.a", X)]
+            .map(|(index, path, value)| Entry { index, path: path.as_bytes(), value });
+        let mut out = Vec::new();
+        list(&mut entries, &mut out);
+        assert_eq!(out, br#"[{"tool":{"a":"x","name":1}},{"tool":{"name":"x"}}]"#);
+        out.clear();
+        list(&mut [], &mut out);
+        assert_eq!(out, b"[]");
+    }
+
+    #[test]
+    fn an_object_has_its_members_sorted_and_the_last_of_equal_ones() {
+        let members: [(&[u8], Value<'_>); 4] =
             [(b"role", X), (b"content", Value::Int(1)), (b"role", Value::Str(b"user")), (b"event.name", X)];
         let mut out = Vec::new();
-        event(b"gen_ai.user.message", attributes.into_iter(), &mut out);
-        assert_eq!(out, br#"{"event.name":"gen_ai.user.message","content":1,"role":"user"}"#);
+        object(members.into_iter(), &mut out);
+        assert_eq!(out, br#"{"content":1,"event.name":"x","role":"user"}"#);
+        out.clear();
+        object(std::iter::empty(), &mut out);
+        assert_eq!(out, b"{}");
     }
 }

@@ -14,15 +14,15 @@ use serde::Deserialize;
 
 use crate::json::{Json, Kind, Tape, Tapes, trim};
 
-/// Who speaks.
+/// Who speaks. Columns have it as this number, and 0 where nobody does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Role {
-    System = 0,
-    User = 1,
-    Assistant = 2,
-    Tool = 3,
+    System = 1,
+    User = 2,
+    Assistant = 3,
+    Tool = 4,
 }
 
 impl Role {
@@ -349,7 +349,7 @@ impl<'a> Members<'a> {
     fn is_message(&self) -> bool {
         use Member::{
             Blocks, CallName, Content, Contents, Data, EventName, Keywords, Message, MoreKeywords,
-            OwnContent, OwnRole, Parts, Refusal, Role, ToolCalls,
+            OwnContent, OwnRole, Parts, ReasoningContent, Refusal, Role, ToolCalls,
         };
         if self.has(&[Role, OwnRole, EventName, Parts]) {
             return true;
@@ -370,6 +370,7 @@ impl<'a> Members<'a> {
                 Keywords,
                 MoreKeywords,
                 Refusal,
+                ReasoningContent,
             ])
     }
 }
@@ -597,7 +598,16 @@ impl<'r> Reader<'r> {
     }
 
     fn listed_calls(&mut self, list: Json<'_>) {
-        for call in list.inside().filter(|call| call.is_object()) {
+        for call in list.inside() {
+            match opened(call, self.tapes, |inner| self.listed_call(inner)) {
+                Some(()) => {}
+                None => self.listed_call(call),
+            }
+        }
+    }
+
+    fn listed_call(&mut self, call: Json<'_>) {
+        if call.is_object() {
             self.call(&Members::of(call), true);
         }
     }

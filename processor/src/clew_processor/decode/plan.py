@@ -42,7 +42,7 @@ def compiled(tables: Sequence[Dialect], canon: Canon, common: Values) -> dict[st
             {"name": name, "type": column.type, "keys": column.always} for name, column in canon.columns.items()
         ],
         "contents": [
-            {"name": name, "kind": content.kind, "form": _KERNEL_FORM[content.holds], "calls": content.calls}
+            {"name": name, "form": _KERNEL_FORM[content.holds]} | content.model_dump(exclude={"holds"})
             for name, content in canon.contents.items()
         ],
         "dialects": [_dialect(table, first, generic if table.generic else [], canon, common) for table in tables],

@@ -197,11 +197,20 @@ class Column(Table):
 
 
 class Content(Table):
-    """A canonical content."""
+    """A canonical content.
+
+    Attributes:
+        kind: what `span_content` calls it, and how its canonical form is made.
+        role: who speaks in messages where neither they nor the source say.
+        calls: whether the tool calls in it are listed.
+        sizes: whether it is told who speaks in each content and how many bytes of text that is.
+    """
 
     kind: str
     holds: Holds
+    role: Literal["system", "user", "assistant", "tool"] = "user"
     calls: bool = False
+    sizes: bool = False
 
 
 class Canon(Table):
