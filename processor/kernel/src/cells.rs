@@ -43,13 +43,23 @@ fn unquoted(text: &[u8]) -> &[u8] {
 }
 
 /// The value, if it is a plain one, or the first of an array.
+#[inline]
 pub fn scalar(value: Value<'_>) -> Option<Value<'_>> {
-    let scalar = match value {
-        Value::Array(array) => elements(array).next()?,
-        Value::Str(text) => Value::Str(unquoted(text)),
-        other => other,
-    };
-    (!matches!(scalar, Value::Empty | Value::Array(_) | Value::KvList(_))).then_some(scalar)
+    match value {
+        Value::Str([b'"', ..]) | Value::Empty | Value::Array(_) | Value::KvList(_) => scalar_within(value),
+        plain => Some(plain),
+    }
+}
+
+fn scalar_within(value: Value<'_>) -> Option<Value<'_>> {
+    match value {
+        Value::Array(array) => match elements(array).next()? {
+            Value::Empty | Value::Array(_) | Value::KvList(_) => None,
+            plain => Some(plain),
+        },
+        Value::Str(text) => Some(Value::Str(unquoted(text))),
+        _ => None,
+    }
 }
 
 fn unsigned(value: Value<'_>) -> Option<u64> {

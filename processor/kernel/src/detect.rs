@@ -2,17 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-
 use crate::extract::{Extractor, plain_text};
-use crate::facts::{Facts, Remembered};
+use crate::facts::{Facts, Remembered, Unions};
 use crate::keys::KeyTable;
 use crate::otlp::{Attr, Value};
 use crate::plan::{Dialect, OpOrigin, OpSource, Plan};
-
-/// Most combinations of facts whose dialect is remembered; real traffic has some dozens.
-const MAX_REMEMBERED: usize = 4096;
 
 /// Bounds of a signature.
 const MAX_SIGNATURE_KEYS: usize = 20;
@@ -31,11 +25,14 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Detector<'a> {
     plan: &'a Plan,
-    pub names: Remembered,
-    pub scopes: Remembered,
-    pub events: Remembered,
-    last: (Facts, Found),
-    found: HashMap<Facts, Found, RandomState>,
+    names: Remembered,
+    scopes: Remembered,
+    events: Remembered,
+    unions: Unions<Found>,
+    /// The facts of the span at hand, and those its scope's and resource's spans share.
+    union: u32,
+    shared: u32,
+    shared_facts: Facts,
     /// Values that name operations, each with the number of the span it is of.
     probes: Vec<(u32, Value<'a>)>,
     span: u32,
@@ -44,41 +41,92 @@ pub struct Detector<'a> {
 
 impl<'a> Detector<'a> {
     pub fn new(plan: &'a Plan) -> Self {
-        let mut detector = Self {
+        let mut unions = Unions::default();
+        let none = unions.number(&Facts::default(), |facts| look_up(plan, facts));
+        Self {
             plan,
             names: Remembered::default(),
             scopes: Remembered::default(),
             events: Remembered::default(),
-            last: Default::default(),
-            found: HashMap::default(),
+            unions,
+            union: none,
+            shared: none,
+            shared_facts: Facts::default(),
             probes: vec![(0, Value::Empty); plan.probes],
             span: 0,
             text: Vec::new(),
-        };
-        detector.last.1 = detector.look_up(&Facts::default());
-        detector
+        }
     }
 
-    /// The facts that the attributes of a span tell. What names its operation is kept for [`Self::op`].
+    /// The scope whose spans follow; `resource` are its resource's facts.
+    pub fn enter(&mut self, resource: &Facts, code: i32, name: &[u8], keys: &mut KeyTable<'a>) {
+        let plan = self.plan;
+        let set = self.scopes.set(code, &mut keys.sets, || plan.tests.scopes.facts(name));
+        self.shared = self.unions.number(resource, |facts| look_up(plan, facts));
+        self.shared = self.unions.add(self.shared, set, &keys.sets, |facts| look_up(plan, facts));
+        self.shared_facts = self.unions.get(self.shared).0;
+    }
+
+    /// Another span of the scope, by its name.
     #[inline]
-    pub fn attributes(&mut self, attrs: &[Attr<'a>], keys: &KeyTable<'a>) -> Facts {
+    pub fn begin(&mut self, code: i32, name: &[u8], keys: &mut KeyTable<'a>) {
+        let plan = self.plan;
+        if self.unions.begin() {
+            self.shared = self.unions.number(&self.shared_facts, |facts| look_up(plan, facts));
+        }
         self.span += 1;
-        let mut facts = Facts::default();
+        self.union = self.shared;
+        let set = self.names.set(code, &mut keys.sets, || plan.tests.names.facts(name));
+        self.add(set, keys);
+    }
+
+    /// An event of the span, by its name.
+    #[inline]
+    pub fn event(&mut self, code: i32, name: &[u8], keys: &mut KeyTable<'a>) {
+        let tests = &self.plan.tests;
+        if tests.any_events {
+            let set = self.events.set(code, &mut keys.sets, || tests.events.facts(name));
+            self.add(set, keys);
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, set: u32, keys: &KeyTable<'a>) {
+        let plan = self.plan;
+        self.union = self.unions.add(self.union, set, &keys.sets, |facts| look_up(plan, facts));
+    }
+
+    /// The span's attributes. What names its operation is kept for [`Self::op`].
+    #[inline]
+    pub fn attributes(&mut self, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
         for attr in attrs {
             let Some(mark) = keys.marked(attr.key) else { continue };
             // An empty value is no value.
             if matches!(attr.value, Value::Empty | Value::Str(b"")) {
                 continue;
             }
-            facts.add(&mark.facts);
+            let (set, values) = (mark.set, mark.values);
             if let Some(place) = mark.probe.and_then(|probe| self.probes.get_mut(usize::from(probe))) {
                 *place = (self.span, attr.value);
             }
-            if let Some(values) = mark.values {
-                facts.add(&values.facts(plain_text(attr.value, &mut self.text)));
+            self.add(set, keys);
+            if let Some(values) = values {
+                let facts = values.facts(plain_text(attr.value, &mut self.text));
+                let set = keys.sets.number(&facts);
+                self.add(set, keys);
             }
         }
-        facts
+    }
+
+    /// What the span is, and all that is known of it.
+    #[inline]
+    pub fn found(&self) -> Found {
+        self.unions.made(self.union)
+    }
+
+    /// The facts of the span.
+    pub fn facts(&self) -> Facts {
+        self.unions.get(self.union).0
     }
 
     /// The facts that the attributes of a resource tell.
@@ -96,41 +144,16 @@ impl<'a> Detector<'a> {
         facts
     }
 
-    /// The first dialect whose tests hold.
-    #[inline]
-    pub fn find(&mut self, facts: &Facts) -> Found {
-        if self.last.0 != *facts {
-            let found = self.found.get(facts).copied();
-            self.last = (*facts, found.unwrap_or_else(|| self.look_up(facts)));
-        }
-        self.last.1
-    }
-
-    fn look_up(&mut self, facts: &Facts) -> Found {
-        let mut dialects = self.plan.dialects.iter().enumerate();
-        let found = dialects.find(|(_, dialect)| dialect.detect.holds(facts));
-        let found = found.map_or(Found::default(), |(number, dialect)| Found {
-            dialect: u16::try_from(number).unwrap_or_default(),
-            ignored: dialect.ignore.holds(facts),
-        });
-        if self.found.len() >= MAX_REMEMBERED {
-            self.found.clear();
-        }
-        self.found.insert(*facts, found);
-        found
-    }
-
     /// Number of the operation of the span whose attributes came last, which is of `dialect`.
     pub fn op(
         &mut self,
         dialect: &Dialect,
-        facts: &Facts,
         name: &'a [u8],
         scope: &'a [u8],
         extractor: &mut Extractor,
     ) -> u8 {
         for source in &dialect.op {
-            if !(source.when.is_empty() || source.when.holds(facts)) {
+            if !(source.when.is_empty() || source.when.holds(&self.facts())) {
                 continue;
             }
             if let Some(op) = self.op_by(source, name, scope, extractor) {
@@ -165,13 +188,22 @@ impl<'a> Detector<'a> {
     }
 }
 
+/// The first dialect whose tests hold.
+fn look_up(plan: &Plan, facts: &Facts) -> Found {
+    let mut dialects = plan.dialects.iter().enumerate();
+    let found = dialects.find(|(_, dialect)| dialect.detect.holds(facts));
+    found.map_or(Found::default(), |(number, dialect)| Found {
+        dialect: u16::try_from(number).unwrap_or_default(),
+        ignored: dialect.ignore.holds(facts),
+    })
+}
+
 /// Appends what tells spans like this one from others: the scope's name, and the keys that made it look like one that a
 /// dialect should know, numbers in them written as N. The same whatever the order of attributes.
-pub fn signature<'a>(scope: &[u8], attrs: &[Attr<'a>], keys: &KeyTable<'a>, plan: &Plan, out: &mut Vec<u8>) {
+pub fn signature<'a>(scope: &[u8], attrs: &[Attr<'a>], keys: &KeyTable<'a>, out: &mut Vec<u8>) {
     let mut chosen: BTreeSet<Vec<u8>> = BTreeSet::new();
     for attr in attrs {
-        let looks = keys.marked(attr.key).is_some_and(|mark| mark.facts.meets(&plan.looks_like));
-        if !looks {
+        if !keys.looks(attr.key) {
             continue;
         }
         let mut folded = Vec::new();

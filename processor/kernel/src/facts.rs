@@ -102,38 +102,148 @@ impl Texts {
     }
 }
 
-/// The facts of texts that are numbered as they come (names of a dictionary), each looked up once.
+/// Most sets that are told apart; more than a plan's tests can make of anything but texts made to that end, whose facts
+/// do not count then.
+const MAX_SETS: usize = 2048;
+
+/// Distinct sets of facts that one key, value or name brings, by number. The first is the empty one.
+#[derive(Debug)]
+pub struct Sets {
+    sets: Vec<Facts>,
+    numbers: HashMap<Facts, u32, RandomState>,
+}
+
+impl Default for Sets {
+    fn default() -> Self {
+        Self { sets: vec![Facts::default()], numbers: HashMap::from_iter([(Facts::default(), 0)]) }
+    }
+}
+
+impl Sets {
+    pub fn number(&mut self, facts: &Facts) -> u32 {
+        if let Some(number) = self.numbers.get(facts) {
+            return *number;
+        }
+        if self.sets.len() >= MAX_SETS {
+            return 0;
+        }
+        let number = u32::try_from(self.sets.len()).unwrap_or_default();
+        self.sets.push(*facts);
+        self.numbers.insert(*facts, number);
+        number
+    }
+
+    fn get(&self, number: u32) -> Facts {
+        self.sets.get(number as usize).copied().unwrap_or_default()
+    }
+}
+
+/// The sets of texts that are numbered as they come (names of a dictionary), each looked up once.
 #[derive(Debug, Default)]
 pub struct Remembered {
-    /// By the text's number: the place of its facts in `distinct`, one more than that; 0 where it was not asked yet.
-    places: Vec<u32>,
-    distinct: Vec<Facts>,
+    /// By the text's number: that of its set, one more than it; 0 where it was not asked yet.
+    numbers: Vec<u32>,
 }
 
 impl Remembered {
-    /// The facts of the text with this number.
+    /// Number of the set of the text with this number.
     #[inline]
-    pub fn facts(&mut self, code: i32, find: impl FnOnce() -> Facts) -> Facts {
-        let code = code as usize;
-        let place = self.places.get(code).copied().unwrap_or_default();
-        match self.distinct.get((place as usize).wrapping_sub(1)) {
-            Some(facts) => *facts,
-            None => self.ask(code, find()),
+    pub fn set(&mut self, code: i32, sets: &mut Sets, find: impl FnOnce() -> Facts) -> u32 {
+        match self.numbers.get(code as usize) {
+            Some(number) if *number > 0 => number - 1,
+            _ => self.ask(code as usize, sets.number(&find())),
         }
     }
 
     #[cold]
-    fn ask(&mut self, code: usize, facts: Facts) -> Facts {
-        let place = self.distinct.iter().position(|known| *known == facts).unwrap_or(self.distinct.len());
-        if place == self.distinct.len() {
-            self.distinct.push(facts);
+    fn ask(&mut self, code: usize, number: u32) -> u32 {
+        if self.numbers.len() <= code {
+            self.numbers.resize(code + 1, 0);
         }
-        if self.places.len() <= code {
-            self.places.resize(code + 1, 0);
+        if let Some(known) = self.numbers.get_mut(code) {
+            *known = number + 1;
         }
-        if let Some(known) = self.places.get_mut(code) {
-            *known = u32::try_from(place + 1).unwrap_or_default();
+        number
+    }
+}
+
+/// Most unions that are remembered; real traffic has some dozens. Those of a span are no more than facts.
+const MAX_UNIONS: usize = 1024;
+
+/// Unions of sets, by number, and what was made of each. Adding a set to a union met before is a look-up.
+#[derive(Debug)]
+pub struct Unions<T> {
+    unions: Vec<(Facts, T)>,
+    numbers: HashMap<Facts, u32, RandomState>,
+    /// By union and set: their union, one more than its number; 0 where it was not asked yet.
+    next: Vec<Vec<u32>>,
+}
+
+impl<T> Default for Unions<T> {
+    fn default() -> Self {
+        Self { unions: Vec::new(), numbers: HashMap::default(), next: Vec::new() }
+    }
+}
+
+impl<T: Copy + Default> Unions<T> {
+    /// Makes room for another span's; numbers given before are void when it returns true.
+    #[inline]
+    pub fn begin(&mut self) -> bool {
+        let is_full = self.unions.len() >= MAX_UNIONS;
+        if is_full {
+            *self = Self::default();
         }
-        facts
+        is_full
+    }
+
+    pub fn number(&mut self, facts: &Facts, make: impl FnOnce(&Facts) -> T) -> u32 {
+        if let Some(number) = self.numbers.get(facts) {
+            return *number;
+        }
+        let number = u32::try_from(self.unions.len()).unwrap_or_default();
+        self.unions.push((*facts, make(facts)));
+        self.next.push(Vec::new());
+        self.numbers.insert(*facts, number);
+        number
+    }
+
+    /// Number of the union with that set added.
+    #[inline]
+    pub fn add(&mut self, union: u32, set: u32, sets: &Sets, make: impl FnOnce(&Facts) -> T) -> u32 {
+        if set == 0 {
+            return union;
+        }
+        match self.next.get(union as usize).and_then(|next| next.get(set as usize)) {
+            Some(number) if *number > 0 => number - 1,
+            _ => self.add_new(union, set, sets, make),
+        }
+    }
+
+    #[cold]
+    fn add_new(&mut self, union: u32, set: u32, sets: &Sets, make: impl FnOnce(&Facts) -> T) -> u32 {
+        let mut facts = self.get(union).0;
+        facts.add(&sets.get(set));
+        let number = self.number(&facts, make);
+        if let Some(next) = self.next.get_mut(union as usize) {
+            if next.len() <= set as usize {
+                next.resize(set as usize + 1, 0);
+            }
+            if let Some(known) = next.get_mut(set as usize) {
+                *known = number + 1;
+            }
+        }
+        number
+    }
+
+    /// The union and what was made of it.
+    #[inline]
+    pub fn get(&self, union: u32) -> (Facts, T) {
+        self.unions.get(union as usize).copied().unwrap_or_default()
+    }
+
+    /// What was made of the union.
+    #[inline]
+    pub fn made(&self, union: u32) -> T {
+        self.unions.get(union as usize).map(|union| union.1).unwrap_or_default()
     }
 }

@@ -4,7 +4,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-use crate::facts::{Facts, Texts};
+use crate::facts::{Sets, Texts};
 use crate::plan::{Key, Plan, Use};
 use crate::text::{is_utf8, same};
 
@@ -14,8 +14,8 @@ pub type KeyId = u32;
 /// What an attribute's presence or value tells before its span's dialect is known.
 #[derive(Debug)]
 pub struct Mark<'a> {
-    /// Hold where the value is not empty.
-    pub facts: Facts,
+    /// Number of the set of facts that hold where the value is not empty.
+    pub set: u32,
     pub values: Option<&'a Texts>,
     pub probe: Option<u8>,
 }
@@ -24,6 +24,8 @@ pub struct Mark<'a> {
 struct Entry<'a> {
     name: &'a [u8],
     planned: Option<&'a Key>,
+    /// Whether spans that have it look like ones that a dialect should know.
+    looks: bool,
     /// Place of its mark, one more than that; 0 for none.
     mark: u32,
     /// Code in the dictionary the map columns share; none until a map first holds the key.
@@ -41,6 +43,8 @@ pub struct KeyTable<'a> {
     table: HashTable<KeyId>,
     entries: Vec<Entry<'a>>,
     marks: Vec<Mark<'a>>,
+    /// Sets of facts met so far.
+    pub sets: Sets,
     /// Keys that got a code, in code order.
     coded: Vec<&'a [u8]>,
     owner: u32,
@@ -55,6 +59,7 @@ impl<'a> KeyTable<'a> {
             table: HashTable::with_capacity(128),
             entries: Vec::with_capacity(128),
             marks: Vec::new(),
+            sets: Sets::default(),
             coded: Vec::new(),
             owner: 0,
         }
@@ -65,7 +70,8 @@ impl<'a> KeyTable<'a> {
         let id = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         let planned = self.plan.key(name);
         let mark = self.mark(name, planned);
-        self.entries.push(Entry { name, planned, mark, code: None, owner: 0, place: 0 });
+        let looks = self.plan.looks_like(name);
+        self.entries.push(Entry { name, planned, looks, mark, code: None, owner: 0, place: 0 });
         let Self { hasher, table, entries, .. } = self;
         table.insert_unique(hash, id, |id| {
             hasher.hash_one(entries.get(*id as usize).map(|entry| entry.name).unwrap_or_default())
@@ -80,7 +86,7 @@ impl<'a> KeyTable<'a> {
         if facts.is_empty() && probe.is_none() && values.is_none() {
             return 0;
         }
-        self.marks.push(Mark { facts, values, probe });
+        self.marks.push(Mark { set: self.sets.number(&facts), values, probe });
         u32::try_from(self.marks.len()).unwrap_or_default()
     }
 
@@ -123,11 +129,17 @@ impl<'a> KeyTable<'a> {
         self.marks.get((mark as usize).wrapping_sub(1))
     }
 
+    /// Whether a span with this attribute looks like one that a dialect should know.
+    #[inline]
+    pub fn looks(&self, id: KeyId) -> bool {
+        self.entries.get(id as usize).is_some_and(|entry| entry.looks)
+    }
+
     /// The uses a dialect has for a span attribute with this key.
     #[inline]
     pub fn uses(&self, id: KeyId, dialect: u16) -> &'a [Use] {
         match self.entries.get(id as usize).and_then(|entry| entry.planned) {
-            Some(key) => self.plan.uses(key, dialect),
+            Some(key) => key.uses(dialect),
             None => &[],
         }
     }

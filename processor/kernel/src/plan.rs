@@ -310,8 +310,8 @@ pub struct Use {
 /// What the plan wants of one attribute key.
 #[derive(Debug, Clone, Default)]
 pub struct Key {
-    /// By dialect: its part of the plan's list of uses.
-    uses: Vec<(u32, u32)>,
+    /// By dialect.
+    uses: Vec<Box<[Use]>>,
     /// Where its value is kept until the span's operation is known.
     pub probe: Option<u8>,
     /// What is asked about its value.
@@ -321,6 +321,14 @@ pub struct Key {
     /// Whether a resource's value may be copied to each row.
     pub is_copied: bool,
     pub resource_values: Option<Texts>,
+}
+
+impl Key {
+    /// The uses a dialect has for the key's value.
+    #[inline]
+    pub fn uses(&self, dialect: u16) -> &[Use] {
+        self.uses.get(usize::from(dialect)).map(AsRef::as_ref).unwrap_or_default()
+    }
 }
 
 /// Where a value that is no attribute of the span comes from.
@@ -408,7 +416,7 @@ impl Dialect {
 #[derive(Debug, Default)]
 pub struct Tests {
     keys: Texts,
-    looks_like: Texts,
+    looks_like: Vec<String>,
     looks_like_not: Vec<String>,
     pub names: Texts,
     pub scopes: Texts,
@@ -430,14 +438,11 @@ pub struct Plan {
     /// In the order they are asked for; the first is that of a span of no dialect.
     pub dialects: Vec<Dialect>,
     pub tests: Tests,
-    /// The facts of a span that looks like one a dialect should know.
-    pub looks_like: Facts,
     /// Attribute keys of resources whose values are used.
     pub resource_keys: usize,
     pub probes: usize,
     pub events: Vec<EventSource>,
     keys: HashMap<Vec<u8>, Key, RandomState>,
-    uses: Vec<Use>,
     hows: Vec<How>,
 }
 
@@ -460,11 +465,13 @@ impl Plan {
 
     /// The facts of a span with this attribute, whatever its value.
     pub fn key_facts(&self, name: &[u8]) -> Facts {
-        let mut facts = self.tests.keys.facts(name);
-        if !self.tests.looks_like_not.iter().any(|other| other.as_bytes() == name) {
-            facts.add(&self.tests.looks_like.facts(name));
-        }
-        facts
+        self.tests.keys.facts(name)
+    }
+
+    /// Whether an attribute of this name makes its span look like one that a dialect should know.
+    pub fn looks_like(&self, name: &[u8]) -> bool {
+        let starts = self.tests.looks_like.iter().any(|prefix| name.starts_with(prefix.as_bytes()));
+        starts && !self.tests.looks_like_not.iter().any(|other| other.as_bytes() == name)
     }
 
     /// What the plan wants of the attribute key.
@@ -472,17 +479,10 @@ impl Plan {
         self.keys.get(name)
     }
 
-    /// The uses a dialect has for a key's value.
-    #[inline]
-    pub fn uses(&self, key: &Key, dialect: u16) -> &[Use] {
-        let (start, end) = key.uses.get(usize::from(dialect)).copied().unwrap_or_default();
-        self.uses.get(start as usize..end as usize).unwrap_or_default()
-    }
-
-    /// What a use does to the value, if anything.
+    /// What a use does to the value.
     #[inline]
     pub fn how(&self, wanted: &Use) -> Option<&How> {
-        if wanted.how == 0 { None } else { self.hows.get(wanted.how as usize) }
+        self.hows.get(wanted.how as usize)
     }
 }
 
@@ -547,9 +547,6 @@ enum Subject {
 
 type Asked = (Subject, Mode, Vec<String>);
 
-/// Number of the fact that a span looks like one a dialect should know.
-const LOOKS_LIKE: usize = 0;
-
 struct Compiler {
     ops: Vec<String>,
     facts: HashMap<Asked, usize, RandomState>,
@@ -571,10 +568,11 @@ impl Compiler {
         if text.ops.len() > MAX_OPS {
             return Err(format!("the plan has {} operations, expected at most {MAX_OPS}", text.ops.len()));
         }
-        let mut tests = Tests { looks_like_not: text.looks_like_not.clone(), ..Tests::default() };
-        for prefix in &text.looks_like {
-            tests.looks_like.add(Mode::Prefix, prefix, &Facts::of(LOOKS_LIKE));
-        }
+        let tests = Tests {
+            looks_like: text.looks_like.clone(),
+            looks_like_not: text.looks_like_not.clone(),
+            ..Tests::default()
+        };
         Ok(Self {
             ops: std::iter::once(String::new()).chain(text.ops.iter().cloned()).collect(),
             facts: HashMap::default(),
@@ -624,22 +622,16 @@ impl Compiler {
             ops: self.ops,
             dialects,
             tests: self.tests,
-            looks_like: Facts::of(LOOKS_LIKE),
             resource_keys: self.resource_keys,
             probes: self.probes,
             events: self.events,
             keys: HashMap::default(),
-            uses: Vec::new(),
             hows: self.hows,
         };
         for ((name, mut key), wanted) in self.names.into_iter().zip(self.keys).zip(self.wanted) {
             for dialect in 0..plan.dialects.len() {
-                let start = plan.uses.len();
                 let own = wanted.iter().filter(|(of, _)| usize::from(*of) == dialect);
-                plan.uses.extend(own.map(|(_, wanted)| *wanted));
-                let range = (start, plan.uses.len());
-                let [start, end] = [range.0, range.1].map(|place| u32::try_from(place).unwrap_or_default());
-                key.uses.push((start, end));
+                key.uses.push(own.map(|(_, wanted)| *wanted).collect());
             }
             plan.keys.insert(name.into_bytes(), key);
         }
@@ -854,7 +846,7 @@ impl Compiler {
     /// The fact that a single test is about.
     fn fact(&mut self, test: &TestText) -> Result<Facts, String> {
         let asked = asked(test)?;
-        let next = self.facts.len() + LOOKS_LIKE + 1;
+        let next = self.facts.len();
         if let Some(number) = self.facts.get(&asked) {
             return Ok(Facts::of(*number));
         }

@@ -51,7 +51,6 @@ struct Subject<'a> {
     dialect: u16,
     /// Its operation as one bit.
     op: u64,
-    facts: Facts,
     start: u64,
     name: &'a [u8],
     scope: &'a [u8],
@@ -269,7 +268,6 @@ impl<'a> Rows<'a> {
         let mut at: Option<(u32, u32)> = None;
         let mut repeated = Repeated::default();
         let mut scope_codes = (0, 0);
-        let mut shared = Facts::default();
         for (index, span) in body.spans.iter().enumerate() {
             let scope = body.scopes.get(span.scope as usize).copied().unwrap_or_default();
             if at.is_none_or(|(_, resource)| resource != scope.resource) {
@@ -278,9 +276,7 @@ impl<'a> Rows<'a> {
             if at.is_none_or(|(index, _)| index != span.scope) {
                 scope_codes =
                     (self.scope_names.names.code(scope.name), self.scope_versions.names.code(scope.version));
-                shared = repeated.facts;
-                let tests = &self.plan.tests.scopes;
-                shared.add(&self.detector.scopes.facts(scope_codes.0, || tests.facts(scope.name)));
+                self.detector.enter(&repeated.facts, scope_codes.0, scope.name, keys);
             }
             at = Some((span.scope, scope.resource));
             if self.resource_bytes + repeated.bytes > MAX_RESOURCE_BYTES {
@@ -295,12 +291,11 @@ impl<'a> Rows<'a> {
             self.scope_names.codes.push(scope_codes.0);
             self.scope_versions.codes.push(scope_codes.1);
             let attrs = span.attrs.of(&body.span_attrs);
-            let mut facts = shared;
-            facts.add(&self.own_fields(span, owner.tenant));
+            self.own_fields(span, owner.tenant, keys);
             self.resource_fields(&repeated);
-            facts.add(&self.events(body, span, keys));
-            facts.add(&self.detector.attributes(attrs, keys));
-            let subject = self.subject(span, scope.name, attrs, &facts, keys);
+            self.events(body, span, keys);
+            self.detector.attributes(attrs, keys);
+            let subject = self.subject(span, scope.name, attrs, keys);
             self.picks.begin();
             self.scratch.clear();
             self.span_attributes(&subject, attrs, keys);
@@ -324,21 +319,19 @@ impl<'a> Rows<'a> {
         span: &Span<'a>,
         scope: &'a [u8],
         attrs: &[Attr<'a>],
-        facts: &Facts,
         keys: &KeyTable<'a>,
     ) -> Subject<'a> {
         let plan = self.plan;
-        let Found { dialect: number, ignored } = self.detector.find(facts);
+        let Found { dialect: number, ignored } = self.detector.found();
         self.dialects.push(i32::from(number));
-        let mut subject =
-            Subject { dialect: 0, op: 1, facts: *facts, start: span.start, name: span.name, scope };
+        let mut subject = Subject { dialect: 0, op: 1, start: span.start, name: span.name, scope };
         let mut op = 0;
         if number == 0 {
-            if facts.meets(&plan.looks_like) {
+            if attrs.iter().any(|attr| keys.looks(attr.key)) {
                 self.sign(scope, attrs, keys);
             }
         } else if !ignored && let Some(dialect) = plan.dialects.get(usize::from(number)) {
-            op = self.detector.op(dialect, facts, span.name, scope, &mut self.extractor);
+            op = self.detector.op(dialect, span.name, scope, &mut self.extractor);
             (subject.dialect, subject.op) = (number, 1 << op);
             self.known.set(self.row());
         }
@@ -350,7 +343,7 @@ impl<'a> Rows<'a> {
     fn sign(&mut self, scope: &[u8], attrs: &[Attr<'a>], keys: &KeyTable<'a>) {
         let row = self.row();
         self.text.clear();
-        signature(scope, attrs, keys, self.plan, &mut self.text);
+        signature(scope, attrs, keys, &mut self.text);
         if let Cells::Dict(dict) = &mut self.signatures.cells {
             dict.codes.resize(row, 0);
             dict.push(&self.text);
@@ -358,8 +351,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Returns the facts of the span's name.
-    fn own_fields(&mut self, span: &Span<'a>, tenant: u32) -> Facts {
+    fn own_fields(&mut self, span: &Span<'a>, tenant: u32, keys: &mut KeyTable<'a>) {
         self.text.clear();
         hex(&span.trace_id, &mut self.text);
         let trace = self.trace_ids.names.code(&self.text);
@@ -379,8 +371,7 @@ impl<'a> Rows<'a> {
         self.kinds.push(enum_code(span.kind, KINDS.len()));
         self.statuses.push(enum_code(span.status, STATUSES.len()));
         self.messages.push(span.status_message);
-        let tests = &self.plan.tests.names;
-        self.detector.names.facts(name, || tests.facts(span.name))
+        self.detector.begin(name, span.name, keys);
     }
 
     /// What the spans of a resource repeat.
@@ -454,22 +445,27 @@ impl<'a> Rows<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn offer(&mut self, subject: &Subject<'a>, wanted: &Use, place: u32, value: Value<'a>) {
-        let Self { plan, picks, extractor, scratch, .. } = self;
+        if wanted.how != 0 {
+            return self.offer_refined(subject, wanted, place, value);
+        }
+        let column = self.plan.columns.get(usize::from(wanted.slot));
+        self.picks.offer(*wanted, place, || match column {
+            Some(column) => coerce(column.kind, value),
+            None => (value != Value::Empty).then_some(Cell::Text(value)),
+        });
+    }
+
+    /// Offers what the use makes of the value.
+    fn offer_refined(&mut self, subject: &Subject<'a>, wanted: &Use, place: u32, value: Value<'a>) {
+        let Self { plan, picks, extractor, scratch, detector, .. } = self;
         let plan: &'a Plan = plan;
-        let column = plan.columns.get(usize::from(wanted.slot));
-        let Some(how) = plan.how(wanted) else {
-            picks.offer(*wanted, place, || match column {
-                Some(column) => coerce(column.kind, value),
-                None => (value != Value::Empty).then_some(Cell::Text(value)),
-            });
-            return;
-        };
-        if !how.when.is_empty() && !how.when.holds(&subject.facts) {
+        let Some(how) = plan.how(wanted) else { return };
+        if !how.when.is_empty() && !how.when.holds(&detector.facts()) {
             return;
         }
-        picks.offer(*wanted, place, || match column {
+        picks.offer(*wanted, place, || match plan.columns.get(usize::from(wanted.slot)) {
             Some(column) => extract::cell(how, column.kind, value, subject.start, extractor, scratch),
             None => extract::content(how, value, extractor, scratch),
         });
@@ -493,7 +489,10 @@ impl<'a> Rows<'a> {
             let value = match origin {
                 Origin::Resource(place) => repeated.wanted.get(usize::from(*place)).copied(),
                 Origin::Event(place) => plan.events.get(usize::from(*place)).and_then(|source| {
-                    subject.facts.meets(&source.fact).then(|| event_value(body, span, source, keys))?
+                    self.detector
+                        .facts()
+                        .meets(&source.fact)
+                        .then(|| event_value(body, span, source, keys))?
                 }),
                 Origin::Duration => Some(Value::Int(span.end.saturating_sub(span.start) as i64)),
                 Origin::Name => Some(Value::Str(subject.name)),
@@ -650,21 +649,15 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Returns the facts of the events' names.
-    fn events(&mut self, body: &Body<'a>, span: &Span<'a>, keys: &mut KeyTable<'a>) -> Facts {
-        let mut facts = Facts::default();
-        let tests = &self.plan.tests;
+    fn events(&mut self, body: &Body<'a>, span: &Span<'a>, keys: &mut KeyTable<'a>) {
         for event in span.events.of(&body.events) {
             self.event_times.push(event.time as i64);
             let name = self.event_names.names.code(event.name);
             self.event_names.codes.push(name);
-            if tests.any_events {
-                facts.add(&self.detector.events.facts(name, || tests.events.facts(event.name)));
-            }
+            self.detector.event(name, event.name, keys);
             push_map(&mut self.event_attributes, event.attrs.of(&body.inner_attrs), keys);
         }
         self.event_ends.end(self.event_times.len());
-        facts
     }
 
     fn links(&mut self, body: &Body<'a>, span: &Span<'a>, keys: &mut KeyTable<'a>) {
