@@ -12,6 +12,8 @@ pub enum Cell<'a> {
     Bool(bool),
     /// A value whose text (or JSON) is wanted.
     Text(Value<'a>),
+    /// What is gathered from several attributes, or from events, when it has won.
+    Gathered,
     /// Text that was made on the way: its place in the span's scratch.
     Made {
         start: usize,
@@ -113,14 +115,17 @@ fn boolean(value: Value<'_>) -> Option<bool> {
 /// The place of a value that is no attribute of its owner.
 pub const NOWHERE: u32 = u32::MAX;
 
+/// What a slot got.
 #[derive(Debug, Clone, Copy)]
-struct Pick<'a> {
+pub struct Pick<'a> {
     /// The owner of attributes this pick belongs to; another's is void.
     owner: u64,
-    rank: u16,
+    pub rank: u16,
+    /// Number of the plan's `How`.
+    pub how: u32,
     /// Which of the owner's attributes it is from.
-    place: u32,
-    cell: Cell<'a>,
+    pub place: u32,
+    pub cell: Cell<'a>,
 }
 
 /// For each slot of the plan the best cell of the span at hand.
@@ -133,7 +138,7 @@ pub struct Picks<'a> {
 
 impl<'a> Picks<'a> {
     pub fn new(slots: usize) -> Self {
-        let void = Pick { owner: 0, rank: 0, place: NOWHERE, cell: Cell::Bool(false) };
+        let void = Pick { owner: 0, rank: 0, how: 0, place: NOWHERE, cell: Cell::Bool(false) };
         Self { picks: vec![void; slots], filled: Vec::with_capacity(slots), owner: 0 }
     }
 
@@ -156,17 +161,11 @@ impl<'a> Picks<'a> {
             return;
         }
         if let Some(cell) = coerce() {
-            *pick = Pick { owner, rank: wanted.rank, place, cell };
+            *pick = Pick { owner, rank: wanted.rank, how: wanted.how, place, cell };
             if !taken {
                 self.filled.push(wanted.slot);
             }
         }
-    }
-
-    /// Whether the attribute at `place` won a slot from `first` on.
-    pub fn has_won(&self, place: u32, first: usize) -> bool {
-        let mut filled = self.filled.iter().filter(|slot| usize::from(**slot) >= first);
-        filled.any(|slot| self.picks.get(usize::from(*slot)).is_some_and(|pick| pick.place == place))
     }
 
     /// Number of slots filled.
@@ -175,10 +174,10 @@ impl<'a> Picks<'a> {
         self.filled.len()
     }
 
-    /// The slots filled and their cells.
+    /// The slots filled, and with what.
     #[inline]
-    pub fn get(&self, index: usize) -> Option<(u16, Cell<'a>)> {
+    pub fn get(&self, index: usize) -> Option<(u16, &Pick<'a>)> {
         let slot = self.filled.get(index).copied()?;
-        self.picks.get(usize::from(slot)).map(|pick| (slot, pick.cell))
+        self.picks.get(usize::from(slot)).map(|pick| (slot, pick))
     }
 }

@@ -140,6 +140,7 @@ fn keep<'a>(cell: Cell<'_>, scratch: &mut Vec<u8>) -> Cell<'a> {
         Cell::F64(number) => Cell::F64(number),
         Cell::Bool(flag) => Cell::Bool(flag),
         Cell::Made { start, end } => Cell::Made { start, end },
+        Cell::Gathered => Cell::Gathered,
         Cell::Text(value) => {
             let start = scratch.len();
             as_string(&value, scratch);

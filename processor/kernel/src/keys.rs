@@ -5,6 +5,7 @@ use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 use crate::facts::{Sets, Texts};
+use crate::gather::numbered;
 use crate::plan::{Key, Plan, Use};
 use crate::text::{is_utf8, same};
 
@@ -20,6 +21,15 @@ pub struct Mark<'a> {
     pub probe: Option<u8>,
 }
 
+/// A key that is of a numbered message.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbered<'a> {
+    pub key: &'a Key,
+    pub index: u32,
+    /// What comes after the number.
+    pub path: &'a [u8],
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Entry<'a> {
     name: &'a [u8],
@@ -28,6 +38,8 @@ struct Entry<'a> {
     looks: bool,
     /// Place of its mark, one more than that; 0 for none.
     mark: u32,
+    /// Place in `numbered`, one more than that; 0 for none.
+    numbered: u32,
     /// Code in the dictionary the map columns share; none until a map first holds the key.
     code: Option<i32>,
     /// The owner (span, event, ...) that last had this key, and where its attribute stands.
@@ -43,6 +55,7 @@ pub struct KeyTable<'a> {
     table: HashTable<KeyId>,
     entries: Vec<Entry<'a>>,
     marks: Vec<Mark<'a>>,
+    numbered: Vec<Numbered<'a>>,
     /// Sets of facts met so far.
     pub sets: Sets,
     /// Keys that got a code, in code order.
@@ -59,6 +72,7 @@ impl<'a> KeyTable<'a> {
             table: HashTable::with_capacity(128),
             entries: Vec::with_capacity(128),
             marks: Vec::new(),
+            numbered: Vec::new(),
             sets: Sets::default(),
             coded: Vec::new(),
             owner: 0,
@@ -71,12 +85,21 @@ impl<'a> KeyTable<'a> {
         let planned = self.plan.key(name);
         let mark = self.mark(name, planned);
         let looks = self.plan.looks_like(name);
-        self.entries.push(Entry { name, planned, looks, mark, code: None, owner: 0, place: 0 });
+        let numbered = self.number(name);
+        self.entries.push(Entry { name, planned, looks, mark, numbered, code: None, owner: 0, place: 0 });
         let Self { hasher, table, entries, .. } = self;
         table.insert_unique(hash, id, |id| {
             hasher.hash_one(entries.get(*id as usize).map(|entry| entry.name).unwrap_or_default())
         });
         id
+    }
+
+    fn number(&mut self, name: &'a [u8]) -> u32 {
+        let mut prefixes = self.plan.numbered.iter();
+        let found = prefixes.find_map(|(prefix, key)| Some((key, numbered(name, prefix)?)));
+        let Some((key, (index, path))) = found else { return 0 };
+        self.numbered.push(Numbered { key, index, path });
+        u32::try_from(self.numbered.len()).unwrap_or_default()
     }
 
     fn mark(&mut self, name: &[u8], planned: Option<&'a Key>) -> u32 {
@@ -127,6 +150,13 @@ impl<'a> KeyTable<'a> {
     pub fn marked(&self, id: KeyId) -> Option<&Mark<'a>> {
         let mark = self.entries.get(id as usize)?.mark;
         self.marks.get((mark as usize).wrapping_sub(1))
+    }
+
+    /// The message the key is of, where that is numbered.
+    #[inline]
+    pub fn numbered(&self, id: KeyId) -> Option<&Numbered<'a>> {
+        let place = self.entries.get(id as usize)?.numbered;
+        self.numbered.get((place as usize).wrapping_sub(1))
     }
 
     /// Whether a span with this attribute looks like one that a dialect should know.

@@ -9,8 +9,8 @@ pub mod decode;
 mod detect;
 mod extract;
 mod facts;
-#[allow(dead_code)]
 mod flatten;
+mod gather;
 mod hash;
 mod inspect;
 mod json;

@@ -87,10 +87,10 @@ pub struct Content {
 }
 
 impl Content {
-    /// What contents of this kind are read as.
-    pub fn reading(&self) -> Reading {
+    /// What contents of this kind are read as; `role` speaks in messages that do not say, or else the kind's.
+    pub fn reading_by(&self, role: Option<Role>) -> Reading {
         match self.kind.as_str() {
-            "message" => Reading::Message(self.role),
+            "message" => Reading::Message(role.unwrap_or(self.role)),
             // So that they have the canonical hash of the message that says the same.
             "system" => Reading::Message(Role::System),
             "result" => Reading::Answer,
@@ -250,20 +250,19 @@ struct SourceText {
     #[serde(default)]
     when: Vec<TestText>,
     form: Option<Shape>,
+    role: Option<Role>,
     #[serde(default)]
-    #[allow(dead_code)]
-    role: String,
-    #[serde(default)]
-    #[allow(dead_code)]
     parts: BTreeMap<String, String>,
 }
 
 /// How a source has its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Shape {
-    /// A JSON array of messages, or an object that holds one.
-    Messages,
+    /// Messages in any known shape, or a single content as it is.
+    #[default]
+    #[serde(alias = "messages")]
+    Value,
     /// Plain text, all of one message.
     Text,
     /// Attributes whose keys say message by message what is in them.
@@ -272,9 +271,16 @@ pub enum Shape {
     Event,
     /// Attributes that are parts of one message.
     Parts,
-    /// As it is.
-    Value,
 }
+
+/// The parts of a message that attributes of their own may be, and how a message calls them. Where two are called the
+/// same the later one counts.
+const PARTS: [(&str, &[u8]); 4] = [
+    ("object", b"content"),
+    ("text", b"content"),
+    ("reasoning", b"reasoning_content"),
+    ("tool_calls", b"tool_calls"),
+];
 
 /// What is done to a value before it becomes a cell.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -294,6 +300,13 @@ pub struct How {
     pub before: Vec<u8>,
     /// Has to hold of the span; nothing is asked when empty.
     pub when: Matcher,
+    pub form: Shape,
+    /// Who speaks where a message does not say.
+    pub role: Option<Role>,
+    /// Of a part of a message: its number among those, and what the message calls it.
+    pub part: Option<(u32, &'static [u8])>,
+    /// Of messages that are events: number of the plan's event source.
+    pub events: Option<u16>,
 }
 
 /// One use of a value: the slot it feeds and its place in that slot's list of sources (0 comes first).
@@ -337,6 +350,8 @@ pub enum Origin {
     Resource(u16),
     /// An attribute of an event: number of the plan's event source.
     Event(u16),
+    /// The events themselves.
+    Events(u16),
     Name,
     Scope,
     Duration,
@@ -350,6 +365,7 @@ pub struct EventSource {
     /// Holds of spans that have such an event.
     pub fact: Facts,
     pub names: Vec<Vec<u8>>,
+    /// Empty where all of an event's are.
     pub key: Vec<u8>,
 }
 
@@ -442,6 +458,8 @@ pub struct Plan {
     pub resource_keys: usize,
     pub probes: usize,
     pub events: Vec<EventSource>,
+    /// Keys that a number and more is added to, without that.
+    pub numbered: Vec<(Vec<u8>, Key)>,
     keys: HashMap<Vec<u8>, Key, RandomState>,
     hows: Vec<How>,
 }
@@ -479,10 +497,10 @@ impl Plan {
         self.keys.get(name)
     }
 
-    /// What a use does to the value.
+    /// What a use does to the value, by its number.
     #[inline]
-    pub fn how(&self, wanted: &Use) -> Option<&How> {
-        self.hows.get(wanted.how as usize)
+    pub fn how(&self, number: u32) -> Option<&How> {
+        self.hows.get(number as usize)
     }
 }
 
@@ -561,6 +579,7 @@ struct Compiler {
     probes: usize,
     resource_keys: usize,
     events: Vec<EventSource>,
+    numbered: Vec<(String, Vec<(u16, Use)>)>,
 }
 
 impl Compiler {
@@ -585,6 +604,7 @@ impl Compiler {
             probes: 0,
             resource_keys: 0,
             events: Vec::new(),
+            numbered: Vec::new(),
         })
     }
 
@@ -625,15 +645,22 @@ impl Compiler {
             resource_keys: self.resource_keys,
             probes: self.probes,
             events: self.events,
+            numbered: Vec::new(),
             keys: HashMap::default(),
             hows: self.hows,
         };
-        for ((name, mut key), wanted) in self.names.into_iter().zip(self.keys).zip(self.wanted) {
-            for dialect in 0..plan.dialects.len() {
+        let by_dialect = |wanted: &[(u16, Use)]| {
+            let of = |dialect: usize| {
                 let own = wanted.iter().filter(|(of, _)| usize::from(*of) == dialect);
-                key.uses.push(own.map(|(_, wanted)| *wanted).collect());
-            }
-            plan.keys.insert(name.into_bytes(), key);
+                own.map(|(_, wanted)| *wanted).collect()
+            };
+            (0..plan.dialects.len()).map(of).collect()
+        };
+        for ((name, key), wanted) in self.names.into_iter().zip(self.keys).zip(self.wanted) {
+            plan.keys.insert(name.into_bytes(), Key { uses: by_dialect(&wanted), ..key });
+        }
+        for (name, wanted) in self.numbered {
+            plan.numbered.push((name.into_bytes(), Key { uses: by_dialect(&wanted), ..Key::default() }));
         }
         Ok(plan)
     }
@@ -688,54 +715,69 @@ impl Compiler {
         is_copied: bool,
         into: &mut Dialect,
     ) -> Result<(), String> {
-        if matches!(text.form, Some(Shape::Indexed | Shape::Event | Shape::Parts)) {
+        let ops = text.ops.iter().try_fold(0, |ops, name| Ok::<u64, String>(ops | 1 << self.op(name)?))?;
+        let ops = if text.ops.is_empty() { u64::MAX } else { ops };
+        if text.form == Some(Shape::Parts) {
+            for (number, (part, name)) in (0..).zip(PARTS) {
+                let Some(key) = text.parts.get(part) else { continue };
+                let how = self.how(text, |how| how.part = Some((number, name)))?;
+                self.use_key(key, dialect, Use { slot, rank, how, ops })?;
+            }
             return Ok(());
         }
-        let how = self.how(text)?;
-        let ops = text.ops.iter().try_fold(0, |ops, name| Ok::<u64, String>(ops | 1 << self.op(name)?))?;
-        let wanted = Use { slot, rank, how, ops: if text.ops.is_empty() { u64::MAX } else { ops } };
-        match (&text.key, &text.resource, text.from) {
-            (Some(key), None, None) if !text.event.is_empty() => {
-                let fact = self.fact(&TestText { event: text.event.clone(), ..TestText::default() })?;
-                let names = text.event.iter().map(|name| name.as_bytes().to_vec()).collect();
-                let place = u16::try_from(self.events.len()).map_err(|error| error.to_string())?;
-                self.events.push(EventSource { fact, names, key: key.as_bytes().to_vec() });
-                into.others.push((Origin::Event(place), wanted));
-            }
-            (Some(key), None, None) => {
-                let key = self.key(key);
-                let uses = self.wanted.get_mut(key).ok_or("keys are numbered as they come")?;
-                // One that came before takes every value this one could.
-                let is_idle = uses.iter().any(|(of, earlier)| {
-                    *of == dialect
-                        && earlier.slot == slot
-                        && earlier.how == how
-                        && earlier.ops | wanted.ops == earlier.ops
-                });
-                if !is_idle {
-                    uses.push((dialect, wanted));
+        let events = if text.event.is_empty() { None } else { Some(self.event_source(text)?) };
+        let is_message = text.form == Some(Shape::Event);
+        let how = self.how(text, |how| how.events = events.filter(|_| is_message))?;
+        let wanted = Use { slot, rank, how, ops };
+        let origin = match (events, &text.key, &text.resource, text.from) {
+            (Some(events), _, None, None) if is_message => Origin::Events(events),
+            (Some(events), Some(_), None, None) => Origin::Event(events),
+            (None, Some(key), None, None) if text.form == Some(Shape::Indexed) => {
+                let place = self.numbered.iter().position(|(name, _)| name == key);
+                match place.and_then(|place| self.numbered.get_mut(place)) {
+                    Some((_, uses)) => uses.push((dialect, wanted)),
+                    None => self.numbered.push((key.clone(), vec![(dialect, wanted)])),
                 }
+                return Ok(());
             }
-            (None, Some(key), None) => {
-                let place = self.resource_key(key, is_copied)?;
-                into.others.push((Origin::Resource(place), wanted));
-            }
-            (None, None, Some(place)) => {
-                let origin = match place {
-                    Place::Name => Origin::Name,
-                    Place::Scope => Origin::Scope,
-                    Place::Duration => Origin::Duration,
-                };
-                into.others.push((origin, wanted));
-            }
-            (None, None, None) if text.is.is_some() => into.others.push((Origin::Nowhere, wanted)),
+            (None, Some(key), None, None) => return self.use_key(key, dialect, wanted),
+            (None, None, Some(key), None) => Origin::Resource(self.resource_key(key, is_copied)?),
+            (None, None, None, Some(Place::Name)) => Origin::Name,
+            (None, None, None, Some(Place::Scope)) => Origin::Scope,
+            (None, None, None, Some(Place::Duration)) => Origin::Duration,
+            (None, None, None, None) if text.is.is_some() => Origin::Nowhere,
             _ => return Err("a source needs one of key, resource and from, or a constant".to_owned()),
+        };
+        into.others.push((origin, wanted));
+        Ok(())
+    }
+
+    fn use_key(&mut self, key: &str, dialect: u16, wanted: Use) -> Result<(), String> {
+        let key = self.key(key);
+        let uses = self.wanted.get_mut(key).ok_or("keys are numbered as they come")?;
+        // One that came before takes every value this one could.
+        let is_idle = uses.iter().any(|(of, earlier)| {
+            *of == dialect
+                && (earlier.slot, earlier.how) == (wanted.slot, wanted.how)
+                && earlier.ops | wanted.ops == earlier.ops
+        });
+        if !is_idle {
+            uses.push((dialect, wanted));
         }
         Ok(())
     }
 
-    fn how(&mut self, text: &SourceText) -> Result<u32, String> {
-        let how = How {
+    fn event_source(&mut self, text: &SourceText) -> Result<u16, String> {
+        let fact = self.fact(&TestText { event: text.event.clone(), ..TestText::default() })?;
+        let names = text.event.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let place = u16::try_from(self.events.len()).map_err(|error| error.to_string())?;
+        let key = text.key.as_deref().unwrap_or_default().as_bytes().to_vec();
+        self.events.push(EventSource { fact, names, key });
+        Ok(place)
+    }
+
+    fn how(&mut self, text: &SourceText, change: impl FnOnce(&mut How)) -> Result<u32, String> {
+        let mut how = How {
             path: text.path.clone(),
             scale: text.scale,
             reading: text.reading,
@@ -745,7 +787,12 @@ impl Compiler {
             after: text.after.as_bytes().to_vec(),
             before: text.before.as_bytes().to_vec(),
             when: self.matcher(&text.when)?,
+            form: text.form.unwrap_or_default(),
+            role: text.role,
+            part: None,
+            events: None,
         };
+        change(&mut how);
         let place = self.hows.iter().position(|known| *known == how).unwrap_or(self.hows.len());
         if place == self.hows.len() {
             self.hows.push(how);
@@ -900,7 +947,7 @@ impl SourceText {
             ops: Vec::new(),
             when: Vec::new(),
             form: None,
-            role: String::new(),
+            role: None,
             parts: BTreeMap::new(),
         }
     }

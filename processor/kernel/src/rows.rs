@@ -8,7 +8,7 @@ use arrow_array::{
 };
 use arrow_schema::{ArrowError, Field, Fields, Schema};
 
-use crate::cells::{Cell, NOWHERE, Picks, coerce};
+use crate::cells::{Cell, NOWHERE, Pick, Picks, coerce};
 use crate::columns::{
     Cells, Dict, Map, Offsets, Present, Sparse, Strings, fixed_names, hashes, list, timestamps,
 };
@@ -17,14 +17,18 @@ use crate::decode::{Arrivals, DIALECT_COLUMNS, FIXED_COLUMNS};
 use crate::detect::{Detector, Found, signature};
 use crate::extract::{self, Extractor};
 use crate::facts::Facts;
+use crate::flatten::Entry;
+use crate::gather::{Gathered, Part};
 use crate::hash::Hash;
 use crate::json::{Tapes, trim};
-use crate::keys::KeyTable;
+use crate::keys::{KeyTable, Numbered};
 use crate::message::{Piece, Reading, calls};
 use crate::otlp::{Attr, Body, MAX_RESOURCE_BYTES, RESOURCE_ATTRIBUTE_BYTES, Span, Value};
 use crate::parents::Parents;
 use crate::pieces::Cutter;
-use crate::plan::{Content, EventSource, Form, Origin, Plan, Type, Use, bytes_name, calls_name, roles_name};
+use crate::plan::{
+    Content, EventSource, Form, Origin, Plan, Shape, Type, Use, bytes_name, calls_name, roles_name,
+};
 use crate::refusal::{Reason, Refusals};
 use crate::render::{as_json, as_string, hex};
 use crate::text::is_utf8;
@@ -132,8 +136,10 @@ pub struct Rows<'a> {
     picks: Picks<'a>,
     /// Text made for the span at hand.
     scratch: Vec<u8>,
-    /// Attributes of the span at hand that may become contents.
+    /// Attributes of the span at hand that may become contents, and those that did.
     offered: Vec<u32>,
+    won: Vec<u32>,
+    gathered: Gathered<'a>,
     resource_bytes: usize,
     /// Reused buffers: a rendered value, what `take` needs, the pieces of a text.
     text: Vec<u8>,
@@ -206,6 +212,8 @@ impl<'a> Rows<'a> {
             extractor: Extractor::default(),
             scratch: Vec::new(),
             offered: Vec::new(),
+            won: Vec::new(),
+            gathered: Gathered::default(),
             picks: Picks::new(plan.columns.len() + plan.contents.len()),
             resource_bytes: 0,
             text: Vec::new(),
@@ -298,10 +306,11 @@ impl<'a> Rows<'a> {
             let subject = self.subject(span, scope.name, attrs, keys);
             self.picks.begin();
             self.scratch.clear();
+            self.gathered.begin();
             self.span_attributes(&subject, attrs, keys);
             self.other_sources(&subject, &repeated, body, span, keys);
             self.remaining_attributes(attrs, keys);
-            self.picked(memory, owner, request);
+            self.picked(memory, owner, request, body, span, keys);
             self.links(body, span, keys);
             added += 1;
         }
@@ -436,6 +445,9 @@ impl<'a> Rows<'a> {
                 }
                 self.offer(subject, wanted, place, attr.value);
             }
+            if let Some(numbered) = keys.numbered(key) {
+                is_offered |= self.offer_numbered(subject, *numbered, place, attr.value);
+            }
             if is_offered {
                 self.offered.push(place);
             } else {
@@ -461,14 +473,41 @@ impl<'a> Rows<'a> {
     fn offer_refined(&mut self, subject: &Subject<'a>, wanted: &Use, place: u32, value: Value<'a>) {
         let Self { plan, picks, extractor, scratch, detector, .. } = self;
         let plan: &'a Plan = plan;
-        let Some(how) = plan.how(wanted) else { return };
+        let Some(how) = plan.how(wanted.how) else { return };
         if !how.when.is_empty() && !how.when.holds(&detector.facts()) {
+            return;
+        }
+        if let Some((index, path)) = how.part {
+            if !matches!(value, Value::Empty | Value::Str(b"")) {
+                let Use { slot, rank, .. } = *wanted;
+                self.gathered.push(Part { slot, rank, place, entry: Entry { index, path, value } });
+                picks.offer(*wanted, place, || Some(Cell::Gathered));
+            }
             return;
         }
         picks.offer(*wanted, place, || match plan.columns.get(usize::from(wanted.slot)) {
             Some(column) => extract::cell(how, column.kind, value, subject.start, extractor, scratch),
             None => extract::content(how, value, extractor, scratch),
         });
+    }
+
+    /// Gathers an attribute of a numbered message. False where nobody wants it.
+    fn offer_numbered(
+        &mut self,
+        subject: &Subject<'a>,
+        numbered: Numbered<'a>,
+        place: u32,
+        value: Value<'a>,
+    ) -> bool {
+        let Numbered { key, index, path } = numbered;
+        let mut is_offered = false;
+        for wanted in key.uses(subject.dialect).iter().filter(|wanted| wanted.ops & subject.op != 0) {
+            let Use { slot, rank, .. } = *wanted;
+            self.gathered.push(Part { slot, rank, place, entry: Entry { index, path, value } });
+            self.picks.offer(*wanted, place, || Some(Cell::Gathered));
+            is_offered = true;
+        }
+        is_offered
     }
 
     /// Offers what is no attribute of the span.
@@ -487,6 +526,13 @@ impl<'a> Rows<'a> {
                 continue;
             }
             let value = match origin {
+                Origin::Events(place) => {
+                    let has = plan.events.get(usize::from(*place));
+                    if has.is_some_and(|source| self.detector.facts().meets(&source.fact)) {
+                        self.picks.offer(*wanted, NOWHERE, || Some(Cell::Gathered));
+                    }
+                    continue;
+                }
                 Origin::Resource(place) => repeated.wanted.get(usize::from(*place)).copied(),
                 Origin::Event(place) => plan.events.get(usize::from(*place)).and_then(|source| {
                     self.detector
@@ -507,9 +553,12 @@ impl<'a> Rows<'a> {
 
     /// Writes the attributes that became no content, and ends the span's.
     fn remaining_attributes(&mut self, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
+        if !self.offered.is_empty() {
+            self.note_winners();
+        }
         for place in &self.offered {
             let Some(attr) = attrs.get(*place as usize) else { continue };
-            if attr.value != Value::Empty && !self.picks.has_won(*place, self.plan.columns.len()) {
+            if attr.value != Value::Empty && self.won.binary_search(place).is_err() {
                 self.attributes.keys.push(keys.code(attr.key));
                 self.attributes.values.push_with(|out| as_string(&attr.value, out));
             }
@@ -517,16 +566,53 @@ impl<'a> Rows<'a> {
         self.attributes.end();
     }
 
-    /// Writes what won the plan's slots.
-    fn picked(&mut self, memory: &mut Memory, owner: &Owner, request: u32) {
+    /// Which of the span's attributes won a content's slot.
+    fn note_winners(&mut self) {
+        self.won.clear();
         for index in 0..self.picks.len() {
-            let Some((slot, cell)) = self.picks.get(index) else {
+            match self.picks.get(index) {
+                Some((slot, _)) if usize::from(slot) < self.plan.columns.len() => {}
+                Some((slot, Pick { rank, cell: Cell::Gathered, .. })) => {
+                    self.won.extend(self.gathered.of(slot, *rank).map(|part| part.place));
+                }
+                Some((_, pick)) => self.won.push(pick.place),
+                None => {}
+            }
+        }
+        self.won.sort_unstable();
+    }
+
+    /// Writes what won the plan's slots.
+    fn picked(
+        &mut self,
+        memory: &mut Memory,
+        owner: &Owner,
+        request: u32,
+        body: &Body<'a>,
+        span: &Span<'a>,
+        keys: &KeyTable<'a>,
+    ) {
+        for index in 0..self.picks.len() {
+            let Some((slot, pick)) = self.picks.get(index) else {
                 continue;
             };
-            match usize::from(slot).checked_sub(self.plan.columns.len()) {
-                None => self.cell(usize::from(slot), cell, owner),
-                Some(index) => self.content(index, cell, memory, owner, request),
+            let pick = *pick;
+            let Some(index) = usize::from(slot).checked_sub(self.plan.columns.len()) else {
+                self.cell(usize::from(slot), pick.cell, owner);
+                continue;
+            };
+            if let (Cell::Gathered, Some(how), Some(planned)) =
+                (pick.cell, self.plan.how(pick.how), self.plan.contents.get(index))
+            {
+                match how.events.and_then(|events| self.plan.events.get(usize::from(events))) {
+                    Some(source) => {
+                        let role = how.role.unwrap_or(planned.role);
+                        self.gathered.build_events(body, span, keys, source, role, &mut self.cutter);
+                    }
+                    None => self.gathered.build(slot, pick.rank, how, planned.reading_by(how.role)),
+                }
             }
+            self.content(index, pick, memory, owner, request);
         }
     }
 
@@ -586,17 +672,19 @@ impl<'a> Rows<'a> {
         column.present.set(row);
     }
 
-    fn content(&mut self, index: usize, cell: Cell<'a>, memory: &mut Memory, owner: &Owner, request: u32) {
+    fn content(&mut self, index: usize, pick: Pick<'a>, memory: &mut Memory, owner: &Owner, request: u32) {
         let row = self.row();
-        let Self { plan, content_columns, contents, text: rendered, scratch, work, cutter, .. } = self;
+        let Self { plan, content_columns, contents, text: rendered, scratch, work, cutter, gathered, .. } =
+            self;
         let (Some(planned), Some(column)) = (plan.contents.get(index), content_columns.get_mut(index)) else {
             return;
         };
-        let text = match cell {
+        let text = match pick.cell {
             Cell::Text(Value::Str(text)) => text,
             // Some senders send text as bytes.
             Cell::Text(Value::Bytes(text)) if is_utf8(text) => text,
             Cell::Made { start, end } => scratch.get(start..end).unwrap_or_default(),
+            Cell::Gathered => &gathered.text,
             Cell::Text(other) => {
                 rendered.clear();
                 as_json(&other, rendered);
@@ -604,13 +692,20 @@ impl<'a> Rows<'a> {
             }
             _ => return,
         };
-        let text = trim(text);
+        let Some(how) = plan.how(pick.how) else { return };
+        let reading = planned.reading_by(how.role);
+        let text = if matches!(pick.cell, Cell::Gathered) { text } else { trim(text) };
         if text.is_empty() {
             return;
         }
-        let whole = [Piece { range: 0..text.len(), reading: planned.reading() }];
-        let (text, pieces) = match (&*column, planned.reading()) {
-            (ContentColumn::List { .. }, Reading::Message(role)) => cutter.cut(text, role),
+        let mut whole = [Piece { range: 0..text.len(), reading }];
+        let (text, pieces) = match (pick.cell, &*column, reading) {
+            (Cell::Gathered, ..) => (text, &gathered.pieces[..]),
+            (_, ContentColumn::List { .. }, Reading::Message(role)) if how.form == Shape::Text => {
+                whole = [Piece { range: 0..text.len(), reading: Reading::Words(role) }];
+                (text, &whole[..])
+            }
+            (_, ContentColumn::List { .. }, Reading::Message(role)) => cutter.cut(text, role),
             _ => (text, &whole[..]),
         };
         take(memory, owner, text, pieces, work, |found| {

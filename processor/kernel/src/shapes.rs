@@ -56,7 +56,7 @@ impl Role {
     }
 
     /// The role in the name of an event: `gen_ai.user.message`, `gen_ai.choice`.
-    fn of_event(name: &[u8]) -> Option<Self> {
+    pub fn of_event(name: &[u8]) -> Option<Self> {
         match name.strip_prefix(b"gen_ai.")? {
             b"choice" | b"content.completion" => Some(Self::Assistant),
             b"content.prompt" => Some(Self::User),
