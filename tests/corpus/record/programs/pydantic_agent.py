@@ -29,11 +29,14 @@ more = {}
 if os.environ.get("CORPUS_FORMAT"):
     more["version"] = int(os.environ["CORPUS_FORMAT"])
 if os.environ.get("CORPUS_EVENT_MODE"):
-    more["event_mode"] = os.environ["CORPUS_EVENT_MODE"]
+    from opentelemetry.sdk._events import EventLoggerProvider
+
+    events = EventLoggerProvider(harness.logger_provider)
+    more |= {"event_mode": os.environ["CORPUS_EVENT_MODE"], "event_logger_provider": events}
 if harness.SETUP and harness.SETUP[-1] != "pydantic_logfire":
     Agent.instrument_all(
         InstrumentationSettings(
-            tracer_provider=harness.tracer_provider, logger_provider=harness.logger_provider, include_content=harness.CONTENT, **more
+            tracer_provider=harness.tracer_provider, include_content=harness.CONTENT, **more
         )
     )
 
