@@ -111,6 +111,7 @@ def record(row: dict[str, Any], scenario: str, python: Path, *, content: bool, v
             "CORPUS_SETUP": ",".join(row["setup"]),
             "CORPUS_CONTENT": "on" if content else "off",
             "CORPUS_APP_SPAN": "1" if app_span else "0",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # no fetching of prices
             "OPENAI_API_KEY": "sk-test",
             "OPENAI_BASE_URL": f"{server.url}/v1",
             "ANTHROPIC_API_KEY": "sk-test",

@@ -148,6 +148,6 @@ def _is_tool(span: Any) -> bool:
     kinds = {"openinference.span.kind", "gen_ai.operation.name", "traceloop.span.kind", "langfuse.observation.type",
              "langsmith.span.kind", "mlflow.spanType", "agentops.span.kind", "lmnr.span.type", "logfire.span_type"}  # fmt: skip
     said = {pair.value.string_value.strip('"') for pair in span.attributes if pair.key in kinds}
-    return bool({word.lower() for word in said} & {kind.lower() for kind in _TOOL_KINDS}) or span.name in (
-        "running tool", "function_tool"
-    )  # fmt: skip
+    return bool({word.lower() for word in said} & {kind.lower() for kind in _TOOL_KINDS}) or span.name.startswith(
+        ("running tool", "execute_tool ", "function_tool")
+    )

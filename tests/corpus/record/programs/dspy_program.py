@@ -1,4 +1,4 @@
-"""DSPy over OpenAI: a predictor and ReAct."""
+"""A predictor of DSPy over OpenAI."""
 
 import harness
 
@@ -17,20 +17,11 @@ def one(prompt):
     return dspy.Predict("question -> answer")(question=prompt).answer
 
 
-def get_weather(city: str) -> str:
-    """Current weather of a city."""
-    return harness.get_weather(city)
-
-
 def rag(prompt):
     embedder = dspy.Embedder(f"openai/{harness.EMBEDDING_MODEL}", api_base=harness.OPENAI_URL, api_key="sk-test", caching=False)
     found = embedder(harness.DOCUMENTS)
     del found
     return dspy.Predict("context, question -> answer")(context=harness.DOCUMENTS[0], question=prompt).answer
-
-
-def loop(prompt):
-    return dspy.ReAct("question -> answer", tools=[get_weather], max_iters=8)(question=prompt).answer
 
 
 harness.main(globals())

@@ -27,6 +27,7 @@ ANTHROPIC_MODEL = "claude-sonnet-4-5"
 GEMINI_MODEL = "gemini-2.5-flash"
 EMBEDDING_MODEL = "text-embedding-3-small"
 SESSION = "session-4711"
+SERVICE = "travel-assistant"
 
 SYSTEM = "You are a travel assistant. Answer in one sentence."
 PROMPTS = {
@@ -114,7 +115,7 @@ def set_up_otel() -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    resource = Resource.create({"service.name": "travel-assistant"})
+    resource = Resource.create({"service.name": SERVICE})
     tracer_provider = TracerProvider(resource=resource)
     exporter = OTLPSpanExporter(f"{SINK_URL}/v1/traces")
     tracer_provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=120, max_export_batch_size=16))

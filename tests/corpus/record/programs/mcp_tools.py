@@ -1,25 +1,32 @@
-"""An MCP server over stdio or in memory, and a client that calls a tool; the OpenAI client decides."""
+"""An MCP server over stdio and a client that calls its tool; the OpenAI client decides."""
 
 import json
+import os
+import sys
+from pathlib import Path
 
 import harness
 
 harness.set_up()
 
-from mcp.server.fastmcp import FastMCP  # noqa: E402
-from mcp.shared.memory import create_connected_server_and_client_session  # noqa: E402
+from mcp import ClientSession, StdioServerParameters, stdio_client  # noqa: E402
 from openai import AsyncOpenAI  # noqa: E402
 
-server = FastMCP("weather")
-server.tool()(harness.get_weather)
 client = AsyncOpenAI(base_url=harness.OPENAI_URL, api_key="sk-test")
+server = Path(__file__).with_name("mcp_weather_server.py")
+parameters = StdioServerParameters(command=sys.executable, args=[str(server)], env=dict(os.environ))
+
+
+def schema(tool):
+    return getattr(tool, "inputSchema", None) or tool.input_schema
 
 
 async def loop(prompt):
-    async with create_connected_server_and_client_session(server._mcp_server) as session:
+    async with stdio_client(parameters) as streams, ClientSession(*streams[:2]) as session:
+        await session.initialize()
         listed = await session.list_tools()
         tools = [
-            {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.inputSchema}}
+            {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": schema(t)}}
             for t in listed.tools
         ]
         messages = [{"role": "system", "content": harness.SYSTEM}, {"role": "user", "content": prompt}]

@@ -156,6 +156,8 @@ def agentops() -> None:
     from agentops.sdk.decorators import agent, operation, tool
 
     del agent, operation
+    import openai  # noqa: F401  (its instrumentor cannot work while the client is being imported)
+
     module.init(
         api_key="11111111-2222-3333-4444-555555555555", endpoint=SINK_URL, exporter_endpoint=f"{SINK_URL}/v1/traces",
         log_session_replay_url=False, auto_start_session=True, env_data_opt_out=True,
@@ -212,9 +214,9 @@ def haystack() -> None:
     from opentelemetry import trace
 
     try:
-        from haystack.tracing import OpenTelemetryTracer
+        from haystack_integrations.tracing.opentelemetry import OpenTelemetryTracer
     except ImportError:
-        from haystack.tracing.opentelemetry import OpenTelemetryTracer
+        from haystack.tracing import OpenTelemetryTracer
     tracing.enable_tracing(OpenTelemetryTracer(trace.get_tracer("travel_assistant")))
     tracing.tracer.is_content_tracing_enabled = CONTENT
 
