@@ -34,7 +34,9 @@ PRICES = {
 }
 """US dollars per million tokens at list: input, cache read, cache write (five minutes), output."""
 
-FACTS_OF_MACHINES = re.compile(r"^(host\.(name|id|ip|mac)|os_release|os\.(version|build_id|description)|process\.(?!runtime\.(name|version)).*)$")
+FACTS_OF_MACHINES = re.compile(
+    r"^(host\.(name|id|ip|mac)|os_release|os\.(version|build_id|description)|process\.(?!runtime\.(name|version)).*)$"
+)
 PERSONS = {"user.id": "0" * 64, "installation.id": "00000000-0000-0000-0000-000000000000"}
 HANDLE = re.compile(r"^[0-9a-f]{64}$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 PORTS = ("server.port", "net.peer.port", "network.peer.port", "http.port")
@@ -49,7 +51,11 @@ class Scrubber:
     """Replaces paths, names and numbers of the machine a capture was made on, and nothing else."""
 
     def __init__(self, raw: dict[str, Any]) -> None:
-        self.pairs = [(raw[key], kept) for key, kept in (("project", "/home/dev/project"), ("home", "/home/dev"), ("root", "/home")) if raw.get(key)]
+        self.pairs = [
+            (raw[key], kept)
+            for key, kept in (("project", "/home/dev/project"), ("home", "/home/dev"), ("root", "/home"))
+            if raw.get(key)
+        ]
         self.patterns = [
             (re.compile(rf"\b{re.escape(socket.gethostname())}\b"), "host"),
             (re.compile(r"(127\.0\.0\.1|localhost):\d+"), r"\1:8080"),
@@ -69,7 +75,9 @@ class Scrubber:
         if kind == "string_value":
             value.string_value = self.text(value.string_value)
         elif kind == "bytes_value":
-            value.bytes_value = self.text(value.bytes_value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+            value.bytes_value = self.text(value.bytes_value.decode("utf-8", "surrogateescape")).encode(
+                "utf-8", "surrogateescape"
+            )
         elif kind == "array_value":
             for each in value.array_value.values:
                 self.value(each)
@@ -146,7 +154,9 @@ def from_json(signal: str, body: bytes) -> Any:
     def ids(value: Any) -> Any:
         if isinstance(value, dict):
             return {
-                key: __import__("base64").b64encode(bytes.fromhex(item)).decode() if key in ("traceId", "spanId", "parentSpanId") else ids(item)
+                key: __import__("base64").b64encode(bytes.fromhex(item)).decode()
+                if key in ("traceId", "spanId", "parentSpanId")
+                else ids(item)
                 for key, item in value.items()
             }
         return [ids(item) for item in value] if isinstance(value, list) else value
@@ -174,12 +184,18 @@ def items(requests: list[Any]) -> list[tuple[str, dict[str, Any], str]]:
             for scope in getattr(resource, "scope_spans", None) or getattr(resource, "scope_logs", ()):
                 for item in getattr(scope, "spans", None) or getattr(scope, "log_records", ()):
                     attributes = {pair.key: plain(pair.value) for pair in item.attributes}
-                    name = item.event_name or str(attributes.get("event.name", "")) if hasattr(item, "event_name") else item.name
+                    name = (
+                        item.event_name or str(attributes.get("event.name", ""))
+                        if hasattr(item, "event_name")
+                        else item.name
+                    )
                     if hasattr(item, "body"):
                         attributes["body"] = plain(item.body)
                     else:
                         for at, event in enumerate(item.events):
-                            attributes[f"event {at} {event.name}"] = {pair.key: plain(pair.value) for pair in event.attributes}
+                            attributes[f"event {at} {event.name}"] = {
+                                pair.key: plain(pair.value) for pair in event.attributes
+                            }
                     found.append((name, attributes, json.dumps(attributes, default=str)))
     return found
 
@@ -197,7 +213,10 @@ def is_tool(name: str, attributes: dict[str, Any]) -> bool:
     """Whether a span or log record tells of one tool's execution."""
     if name in TOOL_NAMES or name.startswith("execute_tool "):
         return True
-    return any(attributes.get(key) == mark or (isinstance(mark, tuple) and attributes.get(key) in mark) for key, mark in TOOL_MARKS.items())
+    return any(
+        attributes.get(key) == mark or (isinstance(mark, tuple) and attributes.get(key) in mark)
+        for key, mark in TOOL_MARKS.items()
+    )
 
 
 def numbers(text: str) -> set[int]:
@@ -211,7 +230,9 @@ def dollars(model: str, usage: dict[str, int]) -> str | None:
         return None
     price = [Decimal(each) for each in PRICES[max(known, key=len)]]
     fresh = usage["input"] - usage["cacheRead"] - usage["cacheWrite"]
-    total = fresh * price[0] + usage["cacheRead"] * price[1] + usage["cacheWrite"] * price[2] + usage["output"] * price[3]
+    total = (
+        fresh * price[0] + usage["cacheRead"] * price[1] + usage["cacheWrite"] * price[2] + usage["output"] * price[3]
+    )
     return decimal(total / 1_000_000)
 
 
@@ -246,7 +267,12 @@ def truth_of(served: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, A
     embeddings = [call_of(each) for each in good if each["api"] == "openai.embeddings"]
     failed = facts.get("failed", int(bool(served) and served[-1]["status"] != 200))
     tools = [{"name": tool["name"], "args": tool["args"], "id": tool["id"]} for each in good for tool in each["tools"]]
-    gates = [{**gate, "id": tools[gate["tool"]]["id"], "tool": tools[gate["tool"]]["name"]} if isinstance(gate["tool"], int) else gate for gate in facts.get("gates", [])]
+    gates = [
+        {**gate, "id": tools[gate["tool"]]["id"], "tool": tools[gate["tool"]]["name"]}
+        if isinstance(gate["tool"], int)
+        else gate
+        for gate in facts.get("gates", [])
+    ]
     found = {
         "model_calls": len(calls) + failed, "model_calls_failed": failed, "http_requests": len(served),
         "http_errors": sum(each["status"] != 200 for each in served), "tool_calls": facts.get("tool_calls", len(tools)),
@@ -259,7 +285,9 @@ def truth_of(served: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, A
     return found
 
 
-def recoverable_of(truth: dict[str, Any], spans: list[tuple[str, dict[str, Any], str]], logs: list[tuple[str, dict[str, Any], str]]) -> dict[str, Any]:
+def recoverable_of(
+    truth: dict[str, Any], spans: list[tuple[str, dict[str, Any], str]], logs: list[tuple[str, dict[str, Any], str]]
+) -> dict[str, Any]:
     """What of the truth the payload holds at all, found by its numbers and ids."""
     calls = [*truth["per_call"], *truth.get("per_embedding", [])]
     held = [numbers(text) for _, _, text in [*spans, *logs]]
@@ -287,7 +315,9 @@ def recoverable_of(truth: dict[str, Any], spans: list[tuple[str, dict[str, Any],
     }  # fmt: skip
 
 
-def line_of(name: str, facts: dict[str, Any], truth: dict[str, Any], traces: list[Any], logs: list[Any]) -> dict[str, Any]:
+def line_of(
+    name: str, facts: dict[str, Any], truth: dict[str, Any], traces: list[Any], logs: list[Any]
+) -> dict[str, Any]:
     """The line of ``truth.jsonl`` for one capture."""
     family, library, instrumentation, last = name.split("__")
     scenario, _, variant = last.partition(".")
@@ -318,7 +348,7 @@ def write(folder: Path, name: str, traces: list[Any], logs: list[Any], line: dic
 
 def leaks(requests: list[Any]) -> list[str]:
     """Words of this machine still in a payload."""
-    words = [os.environ.get("HOME", "/root") + "/", "/tmp/", "/work/", "clew-capture"]  # noqa: S108
+    words = [os.environ.get("HOME", "/root") + "/", "/tmp/", "/work/", "clew-capture"]
     text = b" ".join(request.SerializeToString() for request in requests)
     return [word for word in words if re.search(rb"(?<![\w.])" + re.escape(word.encode()), text)]
 
@@ -330,9 +360,13 @@ def main(raw: Path, folder: Path, wanted: list[str]) -> None:
         if wanted and not any(word in name for word in wanted):
             continue
         scrubber, kept = Scrubber(line), {"traces": [], "logs": []}
-        for signal in kept:
+        for signal in tuple(kept):
             if file := line["written"].get(signal):
-                read = REQUESTS[signal].FromString if not file.endswith(".json") else lambda body, signal=signal: from_json(signal, body)
+                read = (
+                    REQUESTS[signal].FromString
+                    if not file.endswith(".json")
+                    else lambda body, signal=signal: from_json(signal, body)
+                )
                 kept[signal] = [read(body) for body in bodies(raw / file)]
             for request in kept[signal]:
                 scrubber.request(request)
@@ -342,7 +376,7 @@ def main(raw: Path, folder: Path, wanted: list[str]) -> None:
         written = line_of(name, line["facts"], truth, kept["traces"], kept["logs"])
         write(folder, name, kept["traces"], kept["logs"], written)
         recovered = written["recoverable"]
-        print(  # noqa: T201
+        print(
             name, "calls", truth["model_calls"], "right", recovered["model_calls_with_right_usage_in_a_span"], "tools", truth["tool_calls"],
             "spans", recovered["tool_spans"], "logs", recovered["tool_logs"], "ids", recovered["tool_call_ids_in_spans"], recovered["tool_call_ids_in_logs"],
         )  # fmt: skip
