@@ -60,7 +60,7 @@ class Stages:
         sample = self.sampler.sample(spans, enriched.loops)
         tables = {
             "span_contents": content_rows(batch),
-            "otel_traces": span_rows(spans, enriched.usage, sample),
+            "otel_traces": span_rows(spans, enriched.usage, enriched.context, sample),
             "gates": enriched.gate_rows,
             "loop_versions": enriched.loop_rows,
             "span_corrections": enriched.correction_rows,

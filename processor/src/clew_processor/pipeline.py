@@ -262,7 +262,7 @@ class Pipeline:
                 "usage_1m": enriched.usage_rows,
                 "dialects": enriched.dialect_rows,
                 "run_deltas": runs,
-                "otel_traces": span_rows(spans, enriched.usage, sample),
+                "otel_traces": span_rows(spans, enriched.usage, enriched.context, sample),
             }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from clew_processor.enrich.context import Context, ContextAccountant
 from clew_processor.enrich.corrections import correction_rows
 from clew_processor.enrich.dialects import dialect_rows
 from clew_processor.enrich.gates import gate_rows
@@ -27,12 +28,14 @@ class Enriched:
     Attributes:
         usage: scope and cost per span.
         loops: what changed in the loops of its runs.
+        context: what the windows of its model calls were made of.
         usage_rows, gate_rows, loop_rows, correction_rows, dialect_rows: rows of those tables, exact whatever is
             sampled; None where there are none.
     """
 
     usage: Usage
     loops: LoopChanges
+    context: Context
     usage_rows: pa.Table | None
     gate_rows: pa.Table | None
     loop_rows: pa.Table | None
@@ -46,11 +49,13 @@ class Enricher:
     def __init__(self, prices: PriceBook, *, settle_s: float) -> None:
         self._usage = UsageAccountant(prices, settle_s=settle_s)
         self._loops = LoopFinder()
+        self._context = ContextAccountant(prices)
         self._clock = ArrivalClock()
 
     def use(self, prices: PriceBook) -> None:
         """Goes by these prices from the next batch on."""
         self._usage.use(prices)
+        self._context.use(prices)
 
     def open_minutes(self) -> set[int]:
         """Minutes since the epoch in which a span ended whose cost or scope may still change."""
@@ -66,6 +71,7 @@ class Enricher:
         now = self._clock.advance(spans.arrival_ns)
         usage = self._usage.account(spans, now)
         loops = self._loops.find(spans, usage, now)
+        context = self._context.account(spans, usage.duplicate, now)
         totals = [usage_rows(usage.contributions)] if usage.contributions.rows else []
         if usage.superseded:
             totals.append(usage_rows(usage.superseded.contributions, sign=-1))
@@ -74,6 +80,7 @@ class Enricher:
         return Enriched(
             usage=usage,
             loops=loops,
+            context=context,
             usage_rows=pa.concat_tables(totals).combine_chunks() if totals else None,
             gate_rows=gate_rows(spans),
             loop_rows=loop_rows(loops, version),
@@ -90,10 +97,16 @@ class Enricher:
         now = self._clock.advance(arrival_ns)
         self._usage.forget(now)
         self._loops.forget(now)
+        self._context.forget(now)
 
     def state(self) -> object:
         """What is remembered between batches, to be pickled before the next one."""
-        return {"clock": self._clock.state(), "usage": self._usage.state(), "loops": self._loops.state()}
+        return {
+            "clock": self._clock.state(),
+            "usage": self._usage.state(),
+            "loops": self._loops.state(),
+            "context": self._context.state(),
+        }
 
     def restore(self, state: Any) -> None:
         """Remembers that instead of what it does.
@@ -104,3 +117,4 @@ class Enricher:
         self._clock.restore(state["clock"])
         self._usage.restore(state["usage"])
         self._loops.restore(state["loops"])
+        self._context.restore(state["context"])

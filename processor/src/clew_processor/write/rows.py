@@ -11,6 +11,7 @@ from clew_processor.arrow import decimals, milliseconds
 
 if TYPE_CHECKING:
     from clew_processor.decode.decoder import DecodedBatch
+    from clew_processor.enrich.context import Context
     from clew_processor.enrich.usage import Usage
     from clew_processor.normalise.spans import Spans
     from clew_processor.sample.sampler import Sample
@@ -22,9 +23,14 @@ OTLP_COLUMNS = (
     "Links.TraceId", "Links.SpanId", "Links.TraceState", "Links.Attributes",
 )  # fmt: skip
 """Columns of otel_traces that are the kernel's as they are."""
+CONTEXT_PARTS = (
+    "ContextSystemTokens", "ContextToolsTokens", "ContextUserTokens", "ContextHistoryTokens",
+    "ContextToolResultTokens",
+)  # fmt: skip
+"""In the order of `enrich.context.PARTS`."""
 
 
-def span_rows(spans: Spans, usage: Usage, sample: Sample) -> pa.Table:
+def span_rows(spans: Spans, usage: Usage, context: Context, sample: Sample) -> pa.Table:
     """Rows of otel_traces: the kept spans, every column of the contract."""
     otlp = spans.otlp
     words = {
@@ -80,6 +86,13 @@ def span_rows(spans: Spans, usage: Usage, sample: Sample) -> pa.Table:
         "OutputMessages": otlp.column("output_messages"),
         "SystemHash": otlp.column("system_hash"),
         "ToolsHash": otlp.column("tools_hash"),
+        **{name: pa.array(context.parts[part].view(np.uint64)) for part, name in enumerate(CONTEXT_PARTS)},
+        "ContextRepeatedTokens": pa.array(context.repeated.view(np.uint64)),
+        "ContextRereadTokens": pa.array(context.reread.view(np.uint64)),
+        "ContextWindowTokens": pa.array(context.window.view(np.uint64)),
+        "ContextUtilisation": pa.array(
+            (spans.input_tokens / np.maximum(context.window, 1) * (context.window > 0)).astype(np.float32)
+        ),
         "StepIndex": pa.array(spans.step_index),
         "Confidence": spans.confidence,
         "GateWaitMs": pa.array(spans.gate_wait_ms.view(np.uint64)),
