@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from shared.engine import fresh_store
 from shared.genai import agent, chat, tool
-from shared.otlp import request, span
+from shared.otlp import message, messages_json, request, span
 from shared.pipeline import Recorder, arrived, new_pipeline
 
 TOKENS = {"input": 1000, "output": 100}
@@ -169,3 +170,63 @@ def test_copilots_own_unit_is_no_cost():
 def test_a_copy_knows_what_it_would_cost():
     row = only(chat(2, tokens=TOKENS, response="r"), chat(1, tokens=TOKENS, response="r"))
     assert (row["CostUsd"], row["ComputedCostUsd"]) == (0, USD)
+
+
+def talk(number: int, *, asked: str = "", answered: str = "", **fields: Any) -> Any:
+    """A model call that tells no tokens, with its texts."""
+    told = dict(fields.pop("attributes", {}))
+    if asked:
+        told["gen_ai.input.messages"] = messages_json(message("user", asked))
+    if answered:
+        told["gen_ai.output.messages"] = messages_json(message("assistant", answered))
+    return chat(number, attributes=told, **fields)
+
+
+def tokens_of(row: dict[str, Any]) -> tuple[int, int, bool, str]:
+    return row["InputTokens"], row["OutputTokens"], bool(row["UsageEstimated"]), row["CostSource"]
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (talk(1, asked="x" * 401, answered="ü" * 4), (101, 2, True, "estimated")),
+        (talk(1, asked="x" * 400), (100, 0, True, "estimated")),
+        (talk(1, answered="x"), (0, 1, True, "estimated")),
+        (talk(1, asked="x" * 400, attributes={"gen_ai.system_instructions": "y" * 40}), (110, 0, True, "estimated")),
+        (talk(1, asked="x" * 400, model="nobody-knows-1"), (100, 0, True, "unpriced")),
+        (talk(1), (0, 0, False, "unpriced")),
+        (talk(1, asked="x" * 400, tokens={"input": 7}), (7, 0, False, "computed")),
+        (talk(1, asked="x" * 400, attributes={"error.type": "Overloaded"}), (0, 0, False, "")),
+        (talk(1, asked="x" * 400, attributes={"clew.cost.usd": 0.5}), (0, 0, False, "sdk")),
+    ],
+)
+def test_tokens_of_an_answered_call_that_tells_none_are_guessed_from_its_text_and_marked(call, expected):
+    assert tokens_of(only(call)) == expected
+
+
+def test_a_guess_is_own_and_costs():
+    row = only(talk(1, asked="x" * 4000, answered="y" * 400))
+    assert verdict(row) == ("own", Decimal("0.000210000"), "estimated")
+    assert row["PricingVersion"].startswith("genai-prices ")
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("told_first", [False, True])
+def test_what_was_told_goes_before_a_guess_of_the_same_call(apart, told_first):
+    calls = [chat(2, tokens={"input": 9}, response="r"), talk(1, asked="x" * 4000, response="r")]
+    calls = calls if told_first else calls[::-1]
+    sink, store = Recorder(), fresh_store()
+    pipeline = new_pipeline(sink)
+    for some in [[call] for call in calls] if apart else [calls]:
+        pipeline.process([arrived(request(*some))])
+    sink.copy_to(store)
+    run = "SELECT input_tokens, model_calls, usage_known, unpriced_calls FROM runs"
+    assert store.read(run, {}) == [(9, 1, "complete", 0)]
+    assert store.read("SELECT sum(input_tokens), sum(calls), sum(calls_without_usage) FROM usage_1m", {}) == [(9, 1, 0)]
+
+
+def test_a_run_with_guessed_tokens_is_known_in_part():
+    sink, store = Recorder(), fresh_store()
+    new_pipeline(sink).process([arrived(request(talk(1, asked="x" * 4000)))])
+    sink.copy_to(store)
+    assert store.read("SELECT input_tokens, usage_known, cost_usd > 0 FROM runs", {}) == [(1000, "partial", 1)]

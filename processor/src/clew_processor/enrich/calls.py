@@ -204,6 +204,7 @@ class CallIndex:
             waits=copies.waits,
             error=added.error,
             unpriced=added.unpriced,
+            guessed=added.guessed,
             requested=narrow(spans.requested_calls[rows]),
             end_ns=added.end_ns,
             duration_ns=added.duration_ns,
@@ -465,10 +466,11 @@ def _keys(spans: Spans, rows: NDArray[np.integer], of_agent: NDArray[np.bool_]) 
 
 
 def _kinds(spans: Spans, rows: NDArray[np.integer]) -> NDArray[np.int8]:
-    """How many kinds of tokens these spans tell."""
+    """How many kinds of tokens these spans tell; what was guessed is not told."""
     kinds = np.zeros(len(rows), np.int8)
+    told = spans.has_usage[rows]
     for name in TOKENS:
-        kinds += getattr(spans, name)[rows] > 0
+        kinds += told & (getattr(spans, name)[rows] > 0)
     return kinds
 
 

@@ -11,6 +11,7 @@ from clew_processor.enrich.context import Context, ContextAccountant
 from clew_processor.enrich.corrections import correction_rows
 from clew_processor.enrich.dialects import dialect_rows
 from clew_processor.enrich.gates import gate_rows
+from clew_processor.enrich.guess import guess_tokens
 from clew_processor.enrich.loops import LoopChanges, LoopFinder, loop_rows
 from clew_processor.enrich.memory import ArrivalClock
 from clew_processor.enrich.rollups import usage_rows
@@ -69,6 +70,7 @@ class Enricher:
             version: greater than that of any earlier batch; orders later verdicts.
         """
         now = self._clock.advance(spans.arrival_ns)
+        guess_tokens(spans)
         usage = self._usage.account(spans, now)
         loops = self._loops.find(spans, usage, now)
         context = self._context.account(spans, usage.duplicate, now)

@@ -47,7 +47,7 @@ class Calls:
         names: it stands for its response: a copy that comes later is compared with it.
         waits: a copy of its response counts, but it will be the better one if its run turns out to be an agent's.
         requested: how many tool calls it asked for.
-        error, unpriced, end_ns, duration_ns, cost_nano: what it adds if it counts.
+        error, unpriced, guessed, end_ns, duration_ns, cost_nano: what it adds if it counts.
         tokens: (calls, kinds) in the order of `TOKENS`, likewise.
     """
 
@@ -69,6 +69,7 @@ class Calls:
     waits: NDArray[np.bool_]
     error: NDArray[np.bool_]
     unpriced: NDArray[np.bool_]
+    guessed: NDArray[np.bool_]
     requested: NDArray[np.integer]
     end_ns: NDArray[np.int64]
     duration_ns: NDArray[np.int64]
@@ -129,7 +130,7 @@ def contributions(parts: Sequence[tuple[Calls, NDArray[np.integer]]]) -> Contrib
         return np.concatenate([getattr(calls, name)[rows] for calls, rows in parts])
 
     columns: dict[str, Any] = {
-        name: taken(name) for name in ("end_ns", "duration_ns", "error", "cost_nano", "unpriced")
+        name: taken(name) for name in ("end_ns", "duration_ns", "error", "cost_nano", "unpriced", "guessed")
     }
     columns |= {name: Words(work, [values[i] for values in works]) for i, name in enumerate(WORK)}
     columns |= dict(zip(TOKENS, taken("tokens").astype(np.int64).T, strict=True))

@@ -85,7 +85,7 @@ def _own_rows(spans: Spans, usage: Usage, kept: NDArray[np.bool_]) -> pa.Table:
         "step_spans": groups.sum(spans.op.isin(("step",))[rows]),
         "agent_spans": groups.sum(spans.op.isin(("invoke_agent",))[rows]),
         "model_calls": groups.sum(inference),
-        "calls_without_usage": groups.sum(inference & ~own & ~errors),
+        "calls_without_usage": groups.sum(inference & ~(own & spans.has_usage[rows]) & ~errors),
         "tool_calls": groups.sum(spans.op.isin(("execute_tool",))[rows]),
         "requested_tool_calls": groups.sum(np.where(inference, spans.requested_calls[rows], 0)),
         "errors": groups.sum(errors),
@@ -211,7 +211,7 @@ def _calls_changed(changed: Changed, sign: int) -> SumsOfRuns:
     each = changed.contributions
     groups = Groups(run_codes(each.tenant, each.trace))
     tokens = {name: getattr(each, name) for name in TOKENS}
-    silent = ~each.error & (sum(tokens.values()) == 0)
+    silent = ~each.error & ((sum(tokens.values()) == 0) | each.guessed)
     ints = {
         "spans": np.ones(each.rows, np.int64),
         "model_calls": np.ones(each.rows, np.int64),

@@ -86,7 +86,9 @@ class UsageAccountant:
         duplicate = copies.duplicate
         # What each span is worth if it counts; a copy that does not may yet be reinstated.
         may_own = spans.op.isin(USAGE_OPS)
-        used = may_own & spans.has_usage
+        # Tokens are told, or guessed where they are not (`guess`).
+        has_usage = spans.has_usage | (spans.usage_estimated & (spans.input_tokens + spans.output_tokens > 0))
+        used = may_own & has_usage
         told = spans.reported_cost_usd
         reported = may_own & (told >= 0) & (told < MAX_REPORTED_USD)
         model = spans.response_model.otherwise(spans.request_model)
@@ -95,7 +97,7 @@ class UsageAccountant:
         cost_nano[reported] = np.rint(told[reported] * 1e9).astype(np.int64)
         computed = priced.priced & ~reported
         failed = spans.status.isin(("error", "cancelled", "interrupted"))
-        unpriced = (used & ~computed & ~reported) | (may_own & ~spans.has_usage & ~failed & ~reported)
+        unpriced = (used & ~computed & ~reported) | (may_own & ~has_usage & ~failed & ~reported)
         ours = np.where(unpriced, 3, np.where(computed, np.where(priced.estimated | spans.usage_estimated, 2, 1), 0))
         source = Words.choose(["", "computed", "estimated", "unpriced"], ours)
         said = spans.reported_cost_source.map(lambda word: word if word in COST_SOURCES else "sdk")
@@ -111,7 +113,7 @@ class UsageAccountant:
         )
 
         own = used & ~duplicate
-        rollup = spans.has_usage & ~may_own
+        rollup = has_usage & ~may_own
         counted = np.flatnonzero(spans.known & ~duplicate)
         return Usage(
             scope=Words.choose(
@@ -177,4 +179,5 @@ def _contributions(
         reasoning_tokens=owned(spans.reasoning_tokens),
         cost_nano=cost_nano[rows],
         unpriced=unpriced[rows],
+        guessed=(spans.usage_estimated & ~spans.has_usage)[rows],
     )
