@@ -68,6 +68,7 @@ def test_minutes_add_up_to_the_spans(events):
         price = PRICES[event["model"]]
         told = event["input"] + event["output"] > 0
         row["unpriced_calls"] += (told and price is None) or (not told and not event["failed"])
+        row["calls_without_usage"] += not told and not event["failed"]
         if price and told:
             usd = (event["input"] * Decimal(price[0]) + event["output"] * Decimal(price[1])) / 10**6
             row["cost_usd"] += usd.quantize(Decimal("1e-9"), ROUND_HALF_EVEN)
