@@ -188,15 +188,15 @@ class PriceList:
         """How many tokens a prompt of `model` may have, if that is known."""
         if not model or len(model) > MAX_NAME or len(provider) > MAX_NAME:
             return None
-        _, listed = self._find(provider, model)
-        own = self._own.entry(self._names(provider, model), model, having="context_window")
+        found, listed = self._find(provider, model)
+        own = self._own.entry(_names(provider, found), model, having="context_window")
         if own is not None:
             return own.context_window
         return listed.context_window if listed is not None else None
 
     def _known(self, provider: str, model: str) -> _Known:
-        names = self._names(provider, model)
         found, listed = self._find(provider, model)
+        names = _names(provider, found)
         if found is not None and listed is not None and not any(listed is one for one in found.models):
             listed = replace(listed, price_variants=None)  # another provider's model: its service tiers are not ours
         return _Known(
@@ -205,11 +205,6 @@ class PriceList:
             listed=listed if listed is not None and listed.prices else None,
             factors=[entry for entry in self._factors.models if entry.names(names, model.lower())],
         )
-
-    def _names(self, provider: str, model: str) -> frozenset[str]:
-        """What the provider is called in files: as on the span, and as in the list."""
-        found, _ = self._find(provider, model)
-        return frozenset({provider.lower(), *([found.id] if found else [])})
 
     def _find(self, provider: str, model: str) -> tuple[Provider | None, ModelInfo | None]:
         if provider in PROVIDERS:
@@ -236,6 +231,11 @@ class PriceList:
         claimed = [p for p in self._providers if p.model_match is not None and p.model_match.is_match(name)]
         found = [(p, listed) for p in claimed if (listed := self._at(p, model)[1]) is not None]
         return found[0] if len(found) == 1 else (None, None)
+
+
+def _names(provider: str, found: Provider | None) -> frozenset[str]:
+    """What a provider is called in files: as on the span, and as in the list."""
+    return frozenset({provider.lower(), *([found.id] if found else [])})
 
 
 def _listed(content: bytes) -> list[Provider]:
