@@ -2,6 +2,7 @@
 //! message, events.
 
 use crate::flatten::{Entry, list, messages, object};
+use crate::json::trim;
 use crate::keys::KeyTable;
 use crate::message::{Piece, Reading};
 use crate::otlp::{Body, Span, Value};
@@ -127,12 +128,19 @@ impl<'a> Gathered<'a> {
                     &rendered
                 }
             };
-            let told = crate::json::trim(told);
-            if told.is_empty() {
+            let told = trim(told);
+            let (cut, found) = cutter.cut(told, role);
+            if told.is_empty() || found.is_empty() {
                 continue;
             }
-            let (told, found) = cutter.cut(told, role);
-            text.extend_from_slice(told);
+            if found.len() == 1 && !told.starts_with(b"{") {
+                // Not a message but what it says: who speaks is in the event's name only.
+                let members = [(&b"content"[..], attr.value), (b"event.name", Value::Str(event.name))];
+                object(members.into_iter(), text);
+                pieces.push(Piece { range: start..text.len(), reading: Reading::Message(role) });
+                continue;
+            }
+            text.extend_from_slice(cut);
             pieces.extend(found.iter().map(|piece| Piece {
                 range: start + piece.range.start..start + piece.range.end,
                 reading: piece.reading,

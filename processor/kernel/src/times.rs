@@ -6,8 +6,8 @@ use crate::otlp::Value;
 /// Seconds from `start_ns` to the time told; none when it is no time, or lies before.
 pub fn since(value: Value<'_>, start_ns: u64) -> Option<f64> {
     let told = match value {
-        Value::Int(number) => unix(number as f64)?,
-        Value::Double(number) => unix(number)?,
+        Value::Int(number) => unix(number)?,
+        Value::Double(number) => unix_fraction(number)?,
         Value::Str(text) => of_text(text)?,
         _ => return None,
     };
@@ -25,23 +25,32 @@ fn of_text(text: &[u8]) -> Option<i128> {
         text = inner;
     }
     let text = std::str::from_utf8(text).ok()?;
-    match text.parse::<f64>() {
-        Ok(number) => unix(number),
-        Err(_) => iso(text.as_bytes()),
+    match (text.parse::<i64>(), text.parse::<f64>()) {
+        (Ok(number), _) => unix(number),
+        (_, Ok(number)) => unix_fraction(number),
+        _ => iso(text.as_bytes()),
     }
 }
 
 /// Nanoseconds since 1970 of a number of seconds, milliseconds, microseconds or nanoseconds: each stands for a time
 /// between 1973 and 5138 in one of these only.
-fn unix(number: f64) -> Option<i128> {
-    let scale = match number {
-        1e8..1e11 => 1e9,
-        1e11..1e14 => 1e6,
-        1e14..1e17 => 1e3,
-        1e17..1e20 => 1.0,
-        _ => return None,
-    };
-    Some((number * scale) as i128)
+fn unix(number: i64) -> Option<i128> {
+    Some(i128::from(number) * i128::from(unit(number as f64)?))
+}
+
+fn unix_fraction(number: f64) -> Option<i128> {
+    Some((number * f64::from(unit(number)?)) as i128)
+}
+
+/// Nanoseconds in the unit such a number is of.
+fn unit(number: f64) -> Option<u32> {
+    match number {
+        1e8..1e11 => Some(1_000_000_000),
+        1e11..1e14 => Some(1_000_000),
+        1e14..1e17 => Some(1_000),
+        1e17..1e20 => Some(1),
+        _ => None,
+    }
 }
 
 /// `2026-01-02T03:04:05.678Z`, with a space for the T, without a fraction, with an offset, or without any zone (UTC).
