@@ -4,10 +4,16 @@
 
 use crate::json::{Json, Kind, MAX_DEPTH, Node, Tape, number_len};
 
+/// Whether a text that is not JSON is worth the try: it looks like a dictionary or list, or like the chat messages of
+/// Haystack and LlamaIndex.
+pub fn is_likely(text: &[u8]) -> bool {
+    text.starts_with(b"{") || text.starts_with(b"[") || text.starts_with(b"ChatMessage(")
+}
+
 /// Parses a complete JSON text or Python literal, leniently: either kind of quotes, `True` and `None`, tuples, commas
-/// before a closing bracket, keys that are no strings, and `Name(a=1, b=2)`, which is an object, or an array where its
-/// arguments have no names. What has no JSON (NaN, infinities) is null. None where that does not do, and where it nests
-/// deeper than [`MAX_DEPTH`].
+/// before a closing bracket, keys that are no strings, `<Name.A: value>`, and `Name(a=1, b=2)`, which is an object, or an
+/// array where its arguments have no names. What has no JSON (NaN, infinities) is null. None where that does not do, and
+/// where it nests deeper than [`MAX_DEPTH`].
 pub fn parse<'t>(tape: &'t mut Tape, text: &'t [u8]) -> Option<Json<'t>> {
     u32::try_from(text.len()).ok()?;
     tape.nodes.clear();
@@ -47,6 +53,7 @@ impl<'a> Parser<'a> {
             b'[' => self.nested(Kind::Array, b']', depth),
             b'(' => self.nested(Kind::Array, b')', depth),
             b'+' | b'-' | b'0'..=b'9' => self.number(),
+            b'<' => self.enumerated(depth),
             _ => self.word(depth),
         }
     }
@@ -137,6 +144,18 @@ impl<'a> Parser<'a> {
         self.push(Kind::Number, self.at, self.at + size);
         self.at += size;
         Some(())
+    }
+
+    /// The value of an enumeration's member.
+    fn enumerated(&mut self, depth: u32) -> Parsed {
+        let rest = self.text.get(self.at + 1..)?;
+        let name = rest.iter().position(|byte| !is_word(*byte) && *byte != b'.')?;
+        if depth >= MAX_DEPTH || name == 0 || rest.get(name) != Some(&b':') {
+            return None;
+        }
+        self.at += 1 + name + 1;
+        self.value(depth + 1)?;
+        (self.peek()? == b'>').then(|| self.at += 1)
     }
 
     /// A constant, or the call of a constructor.
@@ -249,6 +268,7 @@ mod tests {
             ),
             ("datetime.date(2026, 1, 2)", "[2026,1,2]"),
             ("Empty()", "{}"),
+            ("[<Role.USER: 'user'>, <Level.HIGH: 2>]", r#"["user",2]"#),
             ("[nan, -inf, Infinity, -Infinity, NaN]", "[null,null,null,null,null]"),
             ("[1e-05, +3, -0.0, 12345678901234567890]", "[0.00001,3,0,12345678901234567890]"),
             (r#"{"a": [1, 2], "b": "c"}"#, r#"{"a":[1,2],"b":"c"}"#),
@@ -268,7 +288,10 @@ mod tests {
             "{'a': }",
             "[1 2]",
             "word",
-            "<Enum.A: 1>",
+            "<Enum.A: 1",
+            "<Enum.A>",
+            "<: 1>",
+            "<a b>",
             "{1, 2}",
             "'a",
             "'\\x4'",

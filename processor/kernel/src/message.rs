@@ -97,7 +97,7 @@ fn read(
 
 /// How to parse a text that is not JSON; none where that is of no use.
 fn parse_python(text: &[u8]) -> Option<Parse> {
-    matches!(text.first(), Some(b'{' | b'[')).then_some(literal::parse)
+    literal::is_likely(text).then_some(literal::parse)
 }
 
 /// Writes a message.
@@ -452,6 +452,9 @@ mod tests {
         "[]",
         "json",
         "x",
+        "{'role': 'tool', 'content': 'x'}",
+        "ChatMessage(role='ai', content='x')",
+        "unknown",
     ];
     const KEYS: &[&str] = &[
         "role",
@@ -505,6 +508,10 @@ mod tests {
         "system",
         "other",
         "r\\u006fle",
+        "call_id",
+        "message.role",
+        "lc",
+        "args",
     ];
 
     #[test]

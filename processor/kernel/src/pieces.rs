@@ -18,7 +18,7 @@ const DEPTH: u32 = 5;
 
 /// Members under which messages are, the most telling first, and who speaks there where that is not said. Those told
 /// nothing of are whoever the text is of.
-const ROADS: [(&[u8], Option<Role>); 16] = [
+const ROADS: [(&[u8], Option<Role>); 19] = [
     (b"messages", None),
     (b"contents", None),
     (b"items", None),
@@ -35,6 +35,9 @@ const ROADS: [(&[u8], Option<Role>); 16] = [
     (b"outputs", Some(Role::Assistant)),
     (b"update", Some(Role::Assistant)),
     (b"llm_request", None),
+    (b"chat_history", None),
+    (b"new_message", None),
+    (b"args", None),
 ];
 
 /// Members with system instructions, beside a road or in `config`.
@@ -55,6 +58,9 @@ impl Cutter {
         let Self { pieces, decoded, tapes } = self;
         pieces.clear();
         let mut whole = text;
+        if text == b"null" {
+            return (whole, pieces);
+        }
         if text.starts_with(b"\"") {
             decoded.clear();
             let inside = tapes.with(Tape::parse, text, |value| {
@@ -111,7 +117,7 @@ fn outline(object: &[u8]) -> Outline {
     let scanned = split_object(object, |key, value| {
         match key {
             // Nothing else has these, so that the rest need not be looked at.
-            b"role" | b"_role" | b"parts" | b"event.name" | b"lc" => speaks = true,
+            b"role" | b"_role" | b"message.role" | b"parts" | b"event.name" | b"lc" => speaks = true,
             b"type" | b"block_type" => {
                 kind = object.get(value).and_then(unquoted);
                 speaks = kind.is_some_and(|kind| kind != b"function" && Role::parse(kind).is_some());
@@ -135,6 +141,8 @@ fn outline(object: &[u8]) -> Outline {
                 });
             }
             _ if !is_something(object.get(value.clone())) => {}
+            // Arguments of a function are messages only where they are named.
+            b"args" if object.get(value.clone()).is_none_or(|args| !args.starts_with(b"{")) => {}
             _ if SYSTEM.contains(&key) => ways.system = Some(value),
             _ => {
                 let road = ROADS.iter().position(|(road, _)| key == *road);

@@ -12,7 +12,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use serde::Deserialize;
 
-use crate::json::{Json, Kind, Tape, Tapes, trim};
+use crate::json::{Json, Kind, Parse, Tape, Tapes, trim};
+use crate::literal;
 
 /// Who speaks. Columns have it as this number, and 0 where nobody does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -75,7 +76,7 @@ pub enum Speaker<'a> {
 
 impl Speaker<'_> {
     fn parse(word: Json<'_>) -> Option<Speaker<'static>> {
-        let word = word.string().filter(|word| !word.is_empty())?;
+        let word = word.string().filter(|word| !matches!(&word[..], b"" | b"unknown"))?;
         Some(Role::parse(&word).map_or_else(|| Speaker::Named(word.into_owned().into()), Speaker::Known))
     }
 }
@@ -167,20 +168,21 @@ macro_rules! members {
 
 // Several keys are one member only where nobody writes both.
 members! {
-    Role = b"role", OwnRole = b"_role", EventName = b"event.name",
+    Role = b"role" | b"message.role", OwnRole = b"_role", EventName = b"event.name",
     Type = b"type", BlockType = b"block_type",
     // What a message says
-    Parts = b"parts", Content = b"content", OwnContent = b"_content", Contents = b"contents", Blocks = b"blocks",
-    ToolCalls = b"tool_calls", FunctionCall = b"function_call", MoreKeywords = b"additional_kwargs",
+    Parts = b"parts", Content = b"content" | b"message.content", OwnContent = b"_content", Contents = b"contents", Blocks = b"blocks",
+    ToolCalls = b"tool_calls" | b"message.tool_calls", FunctionCall = b"function_call", MoreKeywords = b"additional_kwargs",
     CallName = b"function_call_name", CallArguments = b"function_call_arguments_json",
     ReasoningContent = b"reasoning_content", Refusal = b"refusal",
     // What a message is wrapped in
     Message = b"message", Data = b"data", Keywords = b"kwargs", Prompt = b"prompt", Completion = b"completion",
     // Tool calls and answers
-    Id = b"id", CallId = b"call_id", CamelCallId = b"toolCallId", SnakeCallId = b"tool_call_id",
+    Id = b"id" | b"tool_call.id", CallId = b"call_id" | b"callId", CamelCallId = b"toolCallId",
+    SnakeCallId = b"tool_call_id" | b"message.tool_call_id",
     CamelUseId = b"toolUseId", SnakeUseId = b"tool_use_id", Ref = b"ref", Origin = b"origin",
-    Name = b"name", CamelName = b"toolName", SnakeName = b"tool_name", Function = b"function",
-    Arguments = b"arguments", Args = b"args", Input = b"input",
+    Name = b"name" | b"tool_call.function.name", CamelName = b"toolName", SnakeName = b"tool_name", Function = b"function",
+    Arguments = b"arguments" | b"tool_call.function.arguments", Args = b"args", Input = b"input",
     Response = b"response", Result = b"result", Output = b"output",
     // Parts without a type
     GeminiCall = b"functionCall", GeminiAnswer = b"functionResponse" | b"function_response",
@@ -348,8 +350,8 @@ impl<'a> Members<'a> {
     /// Whether this is a message rather than a part of one.
     fn is_message(&self) -> bool {
         use Member::{
-            Blocks, CallName, Content, Contents, Data, EventName, Keywords, Message, MoreKeywords,
-            OwnContent, OwnRole, Parts, ReasoningContent, Refusal, Role, ToolCalls,
+            Blocks, CallName, Content, Contents, EventName, Message, OwnContent, OwnRole, Parts,
+            ReasoningContent, Refusal, Role, ToolCalls,
         };
         if self.has(&[Role, OwnRole, EventName, Parts]) {
             return true;
@@ -357,21 +359,22 @@ impl<'a> Members<'a> {
         if self.sort().is_some() {
             return false;
         }
-        self.class().is_some()
-            || self.has(&[
-                Content,
-                OwnContent,
-                Contents,
-                Blocks,
-                ToolCalls,
-                CallName,
-                Message,
-                Data,
-                Keywords,
-                MoreKeywords,
-                Refusal,
-                ReasoningContent,
-            ])
+        let says =
+            [Content, OwnContent, Contents, Blocks, ToolCalls, CallName, Message, Refusal, ReasoningContent];
+        self.class().is_some() || self.constructed().is_some() || self.has(&says)
+    }
+
+    /// The message LangChain has serialized, with who speaks.
+    fn constructed(&self) -> Option<(Json<'a>, Option<Role>)> {
+        let inner = self.get(Member::Keywords).filter(|inner| inner.is_object())?;
+        match self.get(Member::Id).filter(|id| id.is_array()) {
+            // The name of the class is the last of its path.
+            Some(path) => {
+                let class = path.inside().last().and_then(Json::string);
+                Some((inner, class.and_then(|class| Role::parse(&class))))
+            }
+            None => Members::of(inner).class().map(|class| (inner, Some(class))),
+        }
     }
 }
 
@@ -411,10 +414,12 @@ pub fn are_parts(value: Json<'_>) -> bool {
 pub fn opened<R>(value: Json<'_>, tapes: &Tapes, go_on: impl FnOnce(Json<'_>) -> R) -> Option<R> {
     let text = value.string()?;
     let text = trim(&text);
-    if !matches!(text.first(), Some(b'{' | b'[')) {
-        return None;
-    }
-    tapes.with(Tape::parse, text, go_on)
+    let parse: Parse = match text.first()? {
+        b'{' | b'[' => Tape::parse,
+        _ if literal::is_likely(text) => literal::parse,
+        _ => return None,
+    };
+    tapes.with(parse, text, go_on)
 }
 
 /// Who says what, where this is a list of just these two, as LangChain allows.
@@ -428,13 +433,9 @@ fn pair(value: Json<'_>) -> Option<(Role, Json<'_>)> {
 
 /// The message inside, where these are the members of what it is wrapped in, and who that says speaks.
 fn wrapped<'a>(members: &Members<'a>) -> Option<(Json<'a>, Option<Role>)> {
-    use Member::{Content, Data, Id, Keywords, Message, OwnRole, Parts};
-    if let Some(inner) = members.get(Keywords).filter(|inner| inner.is_object())
-        && let Some(id) = members.get(Id).filter(|id| id.is_array())
-    {
-        // LangChain's own serialization: the name of the class is the last of its path.
-        let class = id.inside().last().and_then(Json::string);
-        return Some((inner, class.and_then(|class| Role::parse(&class))));
+    use Member::{Content, Data, Message, OwnRole, Parts};
+    if let Some(constructed) = members.constructed() {
+        return Some(constructed);
     }
     if members.has(&[Member::Role, OwnRole, Parts]) {
         return None;
@@ -513,6 +514,13 @@ impl<'r> Reader<'r> {
             .or_else(|| members.event().map(Speaker::Known))
             .or_else(|| members.class().map(Speaker::Known));
         let said = outside.or(said);
+        let said = match said {
+            // Langfuse has the tool's name there, where LangChain knows it is a tool's message.
+            Some(Speaker::Named(_)) if members.has(&[Member::MoreKeywords]) => {
+                Some(Speaker::Known(Role::Tool))
+            }
+            said => said,
+        };
         // Some say the user where they say which call is answered.
         let is_tool = self.is_tool(&said)
             || matches!(said, None | Some(Speaker::Known(Role::User))) && members.has(&[Member::SnakeCallId]);
@@ -625,7 +633,7 @@ impl<'r> Reader<'r> {
                     are_parts
                 });
                 if encoded != Some(true) {
-                    self.give(Part::Text(Said::Json(content)));
+                    self.say(content);
                 }
             }
             Kind::Array => content.inside().for_each(|part| self.part(part)),
@@ -645,15 +653,45 @@ impl<'r> Reader<'r> {
     fn part(&mut self, part: Json<'_>) {
         match part.kind() {
             Kind::Null => {}
-            Kind::Str | Kind::Escaped => self.give(Part::Text(Said::Json(part))),
+            Kind::Str | Kind::Escaped => self.say(part),
             Kind::Object => self.block(&Members::of(part)),
             _ => self.give(Part::Other(part)),
         }
     }
 
+    /// Gives words, or the message some (OpenAI Agents) write there as Python does.
+    fn say(&mut self, words: Json<'_>) {
+        let text = words.string().filter(|text| text.starts_with(b"{'")).unwrap_or_default();
+        let tapes = self.tapes;
+        let message = tapes.with(literal::parse, &text, |value| {
+            let is_message = value.is_object() && Members::of(value).has(&[Member::Role]);
+            if is_message {
+                self.message(value, None, DEPTH);
+            }
+            is_message
+        });
+        if message != Some(true) {
+            self.give(Part::Text(Said::Json(words)));
+        }
+    }
+
+    /// A text. Some have a list of parts in it, and where content is not recorded it is empty.
+    fn words(&mut self, members: &Members<'_>) -> Option<()> {
+        if let Some(words) = members.words() {
+            self.say(words);
+            return Some(());
+        }
+        let inner = members.first(&[Member::Content, Member::Text, Member::Value]);
+        if inner.is_some_and(|inner| !are_parts(inner)) {
+            return None;
+        }
+        inner.into_iter().flat_map(Json::inside).for_each(|part| self.part(part));
+        Some(())
+    }
+
     fn block(&mut self, members: &Members<'_>) {
         let known = match members.sort() {
-            Some(Sort::Text) => members.words().map(|words| self.give(Part::Text(Said::Json(words)))),
+            Some(Sort::Text) => self.words(members),
             Some(Sort::Reasoning) => self.reasoning(members),
             Some(Sort::Refusal) => {
                 let words = members.text(&[Member::Refusal, Member::Content, Member::Text]);
@@ -679,10 +717,10 @@ impl<'r> Reader<'r> {
     /// A part that is told by its only member. None when it is of no known sort.
     fn untyped(&mut self, members: &Members<'_>) -> Option<()> {
         use Member::{
-            Args, BedrockAnswer, BedrockCall, BedrockReasoning, CamelCallId, CamelName, Completion, FileData,
-            Function, FunctionCall, GeminiAnswer, GeminiCall, GenkitAnswer, GenkitCall, HaystackAnswer,
-            Image, InlineData, Name, OpenInferencePart, Origin, Output, Prompt, Reasoning, ReasoningText,
-            Result, Text, Thought, WrappedCall,
+            Args, Arguments, BedrockAnswer, BedrockCall, BedrockReasoning, CallId, CamelName, Completion,
+            Content, FileData, Function, FunctionCall, GeminiAnswer, GeminiCall, GenkitAnswer, GenkitCall,
+            HaystackAnswer, Image, InlineData, Name, OpenInferencePart, Origin, Output, Prompt, Reasoning,
+            ReasoningText, Response, Result, Text, Thought, WrappedCall,
         };
         let object = |of: &[Member]| of.iter().find_map(|member| members.object(*member));
         if let Some(part) = object(&[OpenInferencePart]) {
@@ -704,17 +742,24 @@ impl<'r> Reader<'r> {
             let words = thought.text(&[ReasoningText, Text])?;
             self.give(Part::Reasoning(Said::Json(words)));
         } else if let Some(words) = object(&[Prompt, Completion]) {
-            self.give(Part::Text(Said::Json(words.text(&[Text])?)));
+            self.say(words.text(&[Text])?);
         } else if members.has(&[InlineData, FileData, Image]) {
             return self.media(members, DEPTH);
-        } else if members.has(&[CamelCallId, CamelName]) && members.has(&[Output, Result]) {
+        } else if members.has(CALL_IDS)
+            && (members.has(&[Output, Result, Response]) || members.has(&[CallId]) && members.has(&[Content]))
+        {
             self.answer(members);
-        } else if members.has(&[CamelName, Function]) || (members.has(&[Name]) && members.has(&[Args])) {
+        } else if members.has(&[CamelName, Function])
+            || members.has(&[Name]) && members.has(&[Args, Arguments])
+        {
             self.call(members, false);
         } else {
-            let words = Said::Json(members.text(&[Text])?);
-            let is_thought = members.get(Thought).is_some_and(|flag| flag.kind() == Kind::True);
-            self.give(if is_thought { Part::Reasoning(words) } else { Part::Text(words) });
+            let words = members.text(&[Text])?;
+            if members.get(Thought).is_some_and(|flag| flag.kind() == Kind::True) {
+                self.give(Part::Reasoning(Said::Json(words)));
+            } else {
+                self.say(words);
+            }
         }
         Some(())
     }
