@@ -18,7 +18,7 @@ const DEPTH: u32 = 5;
 
 /// Members under which messages are, the most telling first, and who speaks there where that is not said. Those told
 /// nothing of are whoever the text is of.
-const ROADS: [(&[u8], Option<Role>); 19] = [
+const ROADS: [(&[u8], Option<Role>); 22] = [
     (b"messages", None),
     (b"contents", None),
     (b"items", None),
@@ -37,7 +37,10 @@ const ROADS: [(&[u8], Option<Role>); 19] = [
     (b"llm_request", None),
     (b"chat_history", None),
     (b"new_message", None),
+    (b"tool_messages", None),
     (b"args", None),
+    (b"data", None),
+    (b"llm", None),
 ];
 
 /// Members with system instructions, beside a road or in `config`.
@@ -122,7 +125,7 @@ fn outline(object: &[u8]) -> Outline {
                 kind = object.get(value).and_then(unquoted);
                 speaks = kind.is_some_and(|kind| kind != b"function" && Role::parse(kind).is_some());
             }
-            b"content" | b"_content" | b"kwargs" | b"data" | b"blocks" | b"tool_calls" => says = true,
+            b"content" | b"_content" | b"kwargs" | b"blocks" | b"tool_calls" => says = true,
             b"text" => has_text = true,
             b"functionCall" | b"functionResponse" | b"function_response" | b"toolUse" | b"toolResult"
             | b"toolRequest" | b"toolResponse" | b"toolCallId" | b"tool_call" | b"tool_call_result"
@@ -141,8 +144,8 @@ fn outline(object: &[u8]) -> Outline {
                 });
             }
             _ if !is_something(object.get(value.clone())) => {}
-            // Arguments of a function are messages only where they are named.
-            b"args" if object.get(value.clone()).is_none_or(|args| !args.starts_with(b"{")) => {}
+            // Lists of these are no messages.
+            b"args" | b"data" if object.get(value.clone()).is_none_or(|inner| !inner.starts_with(b"{")) => {}
             _ if SYSTEM.contains(&key) => ways.system = Some(value),
             _ => {
                 let road = ROADS.iter().position(|(road, _)| key == *road);

@@ -412,6 +412,11 @@ pub fn are_parts(value: Json<'_>) -> bool {
 
 /// Gives the object or array on that is encoded in a string. None for what is no such string.
 pub fn opened<R>(value: Json<'_>, tapes: &Tapes, go_on: impl FnOnce(Json<'_>) -> R) -> Option<R> {
+    // Most strings are plain words, which need not be decoded to see that.
+    let first = value.raw().iter().find(|byte| !byte.is_ascii_whitespace())?;
+    if !matches!(first, b'{' | b'[' | b'C' | b'\\') {
+        return None;
+    }
     let text = value.string()?;
     let text = trim(&text);
     let parse: Parse = match text.first()? {
@@ -661,7 +666,10 @@ impl<'r> Reader<'r> {
 
     /// Gives words, or the message some (OpenAI Agents) write there as Python does.
     fn say(&mut self, words: Json<'_>) {
-        let text = words.string().filter(|text| text.starts_with(b"{'")).unwrap_or_default();
+        if !words.raw().starts_with(b"{'") {
+            return self.give(Part::Text(Said::Json(words)));
+        }
+        let text = words.string().unwrap_or_default();
         let tapes = self.tapes;
         let message = tapes.with(literal::parse, &text, |value| {
             let is_message = value.is_object() && Members::of(value).has(&[Member::Role]);
@@ -709,7 +717,9 @@ impl<'r> Reader<'r> {
             None if members.has(&[Member::Type]) => None,
             None => self.untyped(members),
         };
-        if known.is_none() {
+        // Nothing but a type says nothing.
+        let is_bare = || members.has(&[Member::Type]) && members.object.kept().len() == 1;
+        if known.is_none() && !is_bare() {
             self.give(Part::Other(members.object));
         }
     }
