@@ -9,7 +9,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fmt bench lock dashboards clean
+.PHONY: help install demo test lint fmt bench corpus lock dashboards clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ fmt: install ## format everything
 
 bench: install ## CPU per span beside yardsticks; ARGS=--quick for a short run
 	$(BIN)/python bench/run.py $(ARGS)
+
+corpus: install ## record the payload corpus anew, from a package registry; ARGS="ROW SCENARIO" for a part
+	@cd tests && ../$(BIN)/python -m corpus.record $(ARGS)
 
 dashboards: install ## regenerate the committed JSON
 	$(BIN)/python dashboards/build.py

@@ -1,7 +1,7 @@
 """What the processor makes of each payload: canonical rows, kept in `golden/` beside what was served.
 
-`python -m corpus.golden` from `tests/` writes them anew (arguments: starts of file names); the test compares. Read the difference before
-committing it.
+`python -m corpus.golden` from `tests/` writes them anew (arguments: starts of file names); the test compares. Read the
+difference before committing it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ GOLDEN = HERE / "golden"
 FOLDERS = ("payloads", "js", "agents")
 
 SPAN = (
-    "SpanName", "Op", "Dialect", "Framework", "Provider", "RequestModel", "ResponseModel", "InputTokens", "OutputTokens", "CacheReadTokens",
-    "CacheWriteTokens", "ReasoningTokens", "UsageScope", "CostUsd", "CostSource", "ToolName", "ToolCallId", "AgentName", "ConversationId",
-    "UserId", "Status", "ErrorType", "FinishReason", "GateName", "GateKind", "GatePhase", "GateOutcome", "GateSource", "GateActorType", "GateWaitMs",
+    "SpanName", "Op", "Dialect", "Framework", "Provider", "RequestModel", "ResponseModel", "InputTokens",
+    "OutputTokens", "CacheReadTokens", "CacheWriteTokens", "ReasoningTokens", "UsageScope", "CostUsd", "CostSource",
+    "ToolName", "ToolCallId", "AgentName", "ConversationId", "UserId", "Status", "ErrorType", "FinishReason",
+    "GateName", "GateKind", "GatePhase", "GateOutcome", "GateSource", "GateActorType", "GateWaitMs",
 )  # fmt: skip
 RUN = (
-    "agent_name", "conversation_id", "user_id", "status", "outcome", "model_calls", "tool_calls", "errors", "retries", "input_tokens",
-    "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd", "usage_known", "unpriced_calls", "loops", "gates",
-    "gates_denied",
+    "agent_name", "conversation_id", "user_id", "status", "outcome", "model_calls", "tool_calls", "errors", "retries",
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd",
+    "usage_known", "unpriced_calls", "loops", "gates", "gates_denied",
 )  # fmt: skip
 
 
@@ -85,15 +86,17 @@ def corpus() -> list[Payload]:
 
 
 def rows(payloads: Iterable[Payload]) -> dict[str, list[dict[str, Any]]]:
-    """Each payload's canonical rows, through the whole pipeline and read back by SQL: its spans in order, then its runs.
+    """Each payload's canonical rows, through the whole pipeline and read back by SQL: its spans, then its runs.
 
-    Ids of traces and spans are numbered in order of the spans' start, so that recording again changes no more than it must.
+    Ids of traces and spans are numbered in order of the spans' start: recording again changes no more than it must.
     """
     gathered = Recorder()
     kept = list(payloads)
     for payload in kept:
         requests = payload.traces()
-        ends = [s.end_time_unix_nano for r in requests for g in r.resource_spans for c in g.scope_spans for s in c.spans]
+        ends = [
+            s.end_time_unix_nano for r in requests for g in r.resource_spans for c in g.scope_spans for s in c.spans
+        ]
         if not ends:
             continue
         pipeline = new_pipeline(gathered)

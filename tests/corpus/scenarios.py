@@ -11,13 +11,20 @@ from clew.demo.script import Failure, Reply, Tokens, ToolCall
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: A prompt that holds one of these belongs to that run; runs that go on at the same time each have a script of their own.
+#: A prompt that holds one of these belongs to that run; runs that go on at the same time have scripts of their own.
 RUN_MARK = re.compile(r"\(traveller \d\)")
 
 #: Stands for "whatever the offered tool for handing over is called"; the server looks it up in the request.
 HANDOVER = "handover"
 
 EMBEDDED_TOKENS = 211
+
+#: Decisions that a scenario holds.
+GATES = {
+    "S13": [{"tool": "", "outcome": "allow", "kind": "guardrail"}],
+    "S14": [{"tool": "get_weather", "outcome": "allow", "kind": "approval"}],
+    "S15": [{"tool": "get_weather", "outcome": "deny", "kind": "approval"}],
+}
 
 #: US dollars per million tokens: input, cache read, cache write, output. The providers' public lists.
 PRICES = {
@@ -58,8 +65,8 @@ def script(scenario: str, provider: str, run: str = "") -> list[Reply | Failure]
 
     Args:
         scenario: `S1` ... `S12`, `C1`.
-        provider: `openai`, `anthropic`, `gemini` or `bedrock`: who can report what (Anthropic counts what was written to the cache and no
-            reasoning; Gemini and OpenAI the other way round).
+        provider: `openai`, `anthropic`, `gemini` or `bedrock`: Anthropic counts what was written to the cache and no
+            reasoning; Gemini and OpenAI the other way round.
         run: The mark of a run among several, or "".
     """
     writes = provider in ("anthropic", "bedrock")
@@ -101,6 +108,12 @@ def script(scenario: str, provider: str, run: str = "") -> list[Reply | Failure]
         return [Reply(Tokens(1093, 61), text="According to the guide the museum opens at nine.")]
     if scenario == "S12":
         return list(_loop([(911, 37), (1033, 101)], ["Atlantis"], "There is no weather station in that place."))
+    if scenario == "S13":
+        return [Reply(Tokens(1187, 67), text="Paris has 21 degrees, and nothing speaks against a trip.")]
+    if scenario == "S14":
+        return list(_loop([(941, 39), (1063, 71)], ["Paris"], "Allowed: it is 21 degrees in Paris."))
+    if scenario == "S15":
+        return list(_loop([(953, 41), (1039, 57)], ["Paris"], "I was not allowed to look up the weather."))
     if scenario == "C1":
         counts = [((2203, 311), 1024, 192), ((2621, 283), 2048, 128), ((2917, 401), 2560, 256)]
         calls = [(weather("Paris"),), (weather("Berlin"),), ()]

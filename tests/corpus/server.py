@@ -1,8 +1,9 @@
-"""A scripted model server that speaks five APIs and keeps a ledger: OpenAI chat, responses and embeddings, Anthropic messages,
-Gemini and Bedrock Converse.
+"""A scripted model server that keeps a ledger and speaks six APIs.
 
-What it says is in `scenarios.py`; how OpenAI and Anthropic word it is the demo's business (`clew.demo.wire`), Gemini and
-Bedrock are worded here. By hand, for a client in another language:
+OpenAI chat, responses and embeddings, Anthropic messages, Gemini, Bedrock Converse.
+
+What it says is in `scenarios.py`; how OpenAI and Anthropic word it is the demo's business (`clew.demo.wire`), Gemini
+and Bedrock are worded here. By hand, for a client in another language:
 
     python tests/corpus/server.py S4 --ledger /tmp/ledger.jsonl     # prints its URL, writes a line for each request
 """
@@ -10,6 +11,7 @@ Bedrock are worded here. By hand, for a client in another language:
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import re
 import struct
@@ -238,7 +240,7 @@ def fitted(reply: Reply, request: dict[str, Any]) -> Reply:
             return Reply(reply.tokens, calls=(ToolCall(name, json.dumps(_arguments(tools[name]))),))
     prompt = json.dumps(request)
     if "[[ ## " in prompt:  # DSPy
-        return Reply(reply.tokens, text=_dspy(reply, prompt))
+        return Reply(reply.tokens, text=_dspy(reply))
     if reply.text and "final_answer" in tools:  # smolagents
         return Reply(reply.tokens, calls=(ToolCall("final_answer", json.dumps({"answer": reply.text})),))
     if "Final Answer:" in prompt and not tools:  # ReAct by text
@@ -259,19 +261,8 @@ def _arguments(schema: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _dspy(reply: Reply, prompt: str) -> str:
-    call = reply.calls[0] if reply.calls else None
-    # The last list of fields is what is to be written; a predictor that reasons first has one more.
-    if "next_tool_name" in prompt.rsplit("Respond with", 1)[-1]:
-        fields = {
-            "next_thought": "I need the weather." if call else "I know enough.",
-            "next_tool_name": call.name if call else "finish",
-            "next_tool_args": call.arguments if call else "{}",
-        }
-    else:
-        reasons = "## reasoning ##" in prompt
-        fields = ({"reasoning": "It is known."} if reasons else {}) | {"answer": reply.text}
-    return "\n\n".join(f"[[ ## {name} ## ]]\n{value}" for name, value in fields.items()) + "\n\n[[ ## completed ## ]]"
+def _dspy(reply: Reply) -> str:
+    return f"[[ ## answer ## ]]\n{reply.text}\n\n[[ ## completed ## ]]"
 
 
 def _react(reply: Reply) -> str:
@@ -417,13 +408,12 @@ def _handler(server: ModelServer) -> type[BaseHTTPRequestHandler]:
             model = str(request.get("model", ""))
             used = scenarios.EMBEDDED_TOKENS
             server.note({
-                "status": 200, "api": "openai.embeddings", "run": "", "model_requested": model, "model": model, "stream": False,
-                "usage_on_wire": True, "input_tokens_total": used, "output_tokens_total": 0, "at": time.time(),
+                "status": 200, "api": "openai.embeddings", "run": "", "model_requested": model, "model": model,
+                "stream": False, "usage_on_wire": True, "input_tokens_total": used, "output_tokens_total": 0,
+                "at": time.time(),
             })  # fmt: skip
             vector: Any = [0.125, -0.25, 0.5, 0.0625]
             if request.get("encoding_format") == "base64":
-                import base64
-
                 vector = base64.b64encode(struct.pack("<4f", *vector)).decode()
             data = [{"object": "embedding", "index": n, "embedding": vector} for n in range(len(texts))]
             usage = {"prompt_tokens": used, "total_tokens": used}

@@ -1,6 +1,7 @@
 """`python -m corpus.record [ROW [SCENARIO ...]]` from `tests/`: records rows of `families.toml` anew.
 
-A row is a library under an instrumentation in an environment; what it records goes to `payloads/`. Without arguments: all.
+A row is a library under an instrumentation in an environment; what it records goes to `payloads/`. Without arguments:
+all.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from typing import Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from corpus import scenarios
+from corpus.golden import corpus
 from corpus.record.scrub import Scrubber
 from corpus.record.sink import Sink
-from corpus.record.truth import recoverable, served
+from corpus.record.truth import KINDS, recoverable, served
 from corpus.server import ModelServer
 
 HERE = Path(__file__).parent
@@ -32,6 +35,8 @@ ENVIRONMENTS = Path(os.environ.get("CLEW_CORPUS_ENVS", Path.home() / ".cache" / 
 #: In every environment: how a program sends what it recorded.
 _ALWAYS = ["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"]
 _TIMEOUT_S = 180
+#: Scenarios that call the agent more than once.
+RUNS = {"S10": 3, "S14": 2, "S15": 2}
 
 
 def main() -> None:
@@ -39,8 +44,12 @@ def main() -> None:
     parser.add_argument("row", nargs="?", default="", help="a row's name, or the start of several")
     parser.add_argument("scenario", nargs="*")
     parser.add_argument("--lock", action="store_true", help="resolve the environments' versions anew")
+    parser.add_argument("--recount", action="store_true", help="look again for what the files hold, record nothing")
     parser.add_argument("--verbose", action="store_true", help="what the program says")
     chosen = parser.parse_args()
+    if chosen.recount:
+        recount()
+        return
     table = tomllib.loads((HERE / "families.toml").read_text("utf-8"))
     rows = [row for row in whole(table["row"]) if row["name"].startswith(chosen.row)]
     if not rows:
@@ -136,7 +145,9 @@ def record(row: dict[str, Any], scenario: str, python: Path, *, content: bool, v
     if not server.ledger:
         return "the model server was not asked"
     variant = ".".join(part for part in (row.get("variant"), "" if content else "nocontent") if part)
-    stem = "__".join((row["family"], row["library"], row["instrumentation"], scenario)) + (f".{variant}" if variant else "")
+    stem = "__".join((row["family"], row["library"], row["instrumentation"], scenario)) + (
+        f".{variant}" if variant else ""
+    )
     scrubber = Scrubber()
     traces = [ExportTraceServiceRequest.FromString(body) for body in sink.traces]
     logs = [ExportLogsServiceRequest.FromString(body) for body in sink.logs]
@@ -148,7 +159,8 @@ def record(row: dict[str, Any], scenario: str, python: Path, *, content: bool, v
     spans = [span for r in traces for g in r.resource_spans for s in g.scope_spans for span in s.spans]
     records = [entry for r in logs for g in r.resource_logs for s in g.scope_logs for entry in s.log_records]
     ledger = sorted(server.ledger, key=lambda line: (line["run"], line["at"]))
-    truth = served(ledger, scenario=scenario, runs=3 if scenario == "S10" else 1)
+    truth = served(ledger, scenario=scenario, runs=RUNS.get(scenario, 1))
+    truth["gates"] = scenarios.GATES.get(scenario, [])
     truth["session_id"] = "session-4711" if row.get("session") else None
     held = recoverable(truth, spans, records)
     packages = row["packages"]
@@ -181,12 +193,25 @@ def notes(truth: dict[str, Any], held: dict[str, Any]) -> list[str]:
     missing = held["model_calls_with_usage_on_wire"] - held["model_calls_with_right_usage_in_a_span"]
     if missing:
         said.append(f"{missing} of {held['model_calls_with_usage_on_wire']} model calls have no right usage anywhere")
-    for kind in ("cache_read", "cache_write", "reasoning"):
-        if held[f"{kind}_in_a_span"] < held[f"{kind}_truth"]:
-            said.append(f"{kind} of {held[f'{kind}_truth'] - held[f'{kind}_in_a_span']} calls not recorded")
+    unsaid = {kind: held[f"{kind}_truth"] - held[f"{kind}_in_a_span"] for kind in KINDS[2:]}
+    said += [f"{kind} of {count} calls not recorded" for kind, count in unsaid.items() if count]
     if held["tool_spans"] != truth["tool_calls"]:
         said.append(f"{held['tool_spans']} tool spans, truth {truth['tool_calls']} tool calls")
     return said
+
+
+def recount() -> None:
+    """`recoverable` and `notes` of all captured files anew."""
+    for payload in corpus():
+        if payload.folder == PAYLOADS.name and payload.line["captured"]:
+            spans = [
+                span for r in payload.traces() for g in r.resource_spans for s in g.scope_spans for span in s.spans
+            ]
+            logs = [
+                entry for r in payload.logs() for g in r.resource_logs for s in g.scope_logs for entry in s.log_records
+            ]
+            held = recoverable(payload.line["truth"], spans, logs)
+            keep(payload.line | {"recoverable": held, "notes": notes(payload.line["truth"], held)})
 
 
 def version(python: Path, package: str) -> str:

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 KINDS = ("input_tokens_total", "output_tokens_total", "cache_read", "cache_write", "reasoning")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")
 _TRANSFERS = re.compile(r"transfer|hand_?off", re.IGNORECASE)
-_TOOL_KINDS = {"TOOL", "tool", "execute_tool", "function", "function_tool", "mcp_tool"}
+_KIND_KEYS = {
+    "openinference.span.kind", "gen_ai.operation.name", "traceloop.span.kind", "langfuse.observation.type",
+    "langsmith.span.kind", "mlflow.spanType", "agentops.span.kind", "lmnr.span.type",
+}  # fmt: skip
+_TOOL_KINDS = {"tool", "execute_tool"}
+_TOOL_NAMES = {"running tool", "function_tool", "haystack.agent.step.tool"}
 
 
 def served(ledger: Sequence[dict[str, Any]], *, scenario: str, runs: int) -> dict[str, Any]:
@@ -86,7 +91,7 @@ def totals(calls: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def recoverable(truth: dict[str, Any], spans: Iterable[Message], logs: Iterable[Message]) -> dict[str, Any]:
-    """What of the truth stands somewhere in the file; independent of any dialect: it looks for the numbers and the ids."""
+    """What of the truth stands somewhere in the file: it looks for numbers and ids and knows no dialect."""
     span_facts = [_facts(span) for span in spans]
     log_facts = [_facts(record) for record in logs]
     calls = [call for call in truth["per_call"] if call["usage_on_wire"]]
@@ -116,7 +121,7 @@ def recoverable(truth: dict[str, Any], spans: Iterable[Message], logs: Iterable[
         "tool_call_ids_in_spans": sum(call in texts for call in ids),
         "tool_call_ids_in_logs": sum(call in log_texts for call in ids),
         "tool_call_ids_truth": len(ids),
-        "tool_spans": sum(bool(_is_tool(span)) for span in spans),
+        "tool_spans": sum(_is_tool(span) for span in spans),
     }
 
 
@@ -145,9 +150,5 @@ def _collect(thing: Any, into: list[str]) -> None:
 
 
 def _is_tool(span: Any) -> bool:
-    kinds = {"openinference.span.kind", "gen_ai.operation.name", "traceloop.span.kind", "langfuse.observation.type",
-             "langsmith.span.kind", "mlflow.spanType", "agentops.span.kind", "lmnr.span.type", "logfire.span_type"}  # fmt: skip
-    said = {pair.value.string_value.strip('"') for pair in span.attributes if pair.key in kinds}
-    return bool({word.lower() for word in said} & {kind.lower() for kind in _TOOL_KINDS}) or span.name.startswith(
-        ("running tool", "execute_tool ", "function_tool")
-    )
+    said = {pair.value.string_value.strip('"').lower() for pair in span.attributes if pair.key in _KIND_KEYS}
+    return bool(said & _TOOL_KINDS) or span.name in _TOOL_NAMES or span.name.startswith("execute_tool ")

@@ -4,7 +4,7 @@ import os
 
 os.environ |= {"GOOGLE_API_KEY": "test", "GOOGLE_GENAI_USE_VERTEXAI": "FALSE"}
 
-import harness  # noqa: E402
+import harness
 
 os.environ["GOOGLE_GEMINI_BASE_URL"] = harness.MODEL_URL
 harness.set_up()
@@ -58,7 +58,10 @@ async def loop(prompt):
 
 async def handover(prompt):
     expert = Agent(
-        name="weather_expert", model=gemini(), instruction="You are an expert in weather.", description="Knows the weather."
+        name="weather_expert",
+        model=gemini(),
+        instruction="You are an expert in weather.",
+        description="Knows the weather.",
     )
     return await ask(agent(sub_agents=[expert]), prompt)
 

@@ -4,7 +4,7 @@ import os
 
 os.environ["AGNO_TELEMETRY"] = "false"
 
-import harness  # noqa: E402
+import harness
 
 harness.set_up()
 
@@ -39,7 +39,9 @@ def loop(prompt):
 
 
 def handover(prompt):
-    team = Team(members=[agent(name="weather_expert", role="expert")], model=model(), name="travel_team", telemetry=False)
+    team = Team(
+        members=[agent(name="weather_expert", role="expert")], model=model(), name="travel_team", telemetry=False
+    )
     return team.run(prompt).content
 
 

@@ -31,7 +31,9 @@ def loop(prompt):
         calls = [block for block in answer.content if block.type == "tool_use"]
         if not calls:
             return answer.content[-1].text
-        messages.append({"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in answer.content]})
+        messages.append(
+            {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in answer.content]}
+        )
         results = [
             {"type": "tool_result", "tool_use_id": call.id, "content": harness.weather_or_error(**call.input)}
             for call in calls

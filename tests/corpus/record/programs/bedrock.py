@@ -5,7 +5,7 @@ import os
 os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
-import harness  # noqa: E402
+import harness
 
 harness.set_up()
 
@@ -13,7 +13,9 @@ import boto3  # noqa: E402
 from botocore.config import Config  # noqa: E402
 
 client = boto3.client(
-    "bedrock-runtime", endpoint_url=harness.MODEL_URL, config=Config(retries={"mode": "standard", "total_max_attempts": 3})
+    "bedrock-runtime",
+    endpoint_url=harness.MODEL_URL,
+    config=Config(retries={"mode": "standard", "total_max_attempts": 3}),
 )
 MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 TOOLS = {

@@ -4,7 +4,7 @@ import os
 
 os.environ |= {"CREWAI_DISABLE_TELEMETRY": "true", "CREWAI_TRACING_ENABLED": "false", "CREWAI_TESTING": "true"}
 
-import harness  # noqa: E402
+import harness
 
 harness.set_up()
 
@@ -12,7 +12,10 @@ from crewai import LLM, Agent, Crew, Process, Task  # noqa: E402
 from crewai.tools import tool  # noqa: E402
 
 llm = LLM(
-    model=f"openai/{harness.OPENAI_MODEL}", base_url=harness.OPENAI_URL, api_key="sk-test", stream=harness.KIND[harness.SCENARIO] == "streamed"
+    model=f"openai/{harness.OPENAI_MODEL}",
+    base_url=harness.OPENAI_URL,
+    api_key="sk-test",
+    stream=harness.KIND[harness.SCENARIO] == "streamed",
 )
 
 
@@ -24,7 +27,13 @@ def get_weather(city: str) -> str:
 
 def agent(tools=(), role="travel_assistant", **more):
     return Agent(
-        role=role, goal="Answer questions of travellers", backstory=harness.SYSTEM, llm=llm, tools=list(tools), max_retry_limit=0, **more
+        role=role,
+        goal="Answer questions of travellers",
+        backstory=harness.SYSTEM,
+        llm=llm,
+        tools=list(tools),
+        max_retry_limit=0,
+        **more,
     )
 
 

@@ -18,7 +18,9 @@ def one(prompt):
 
 
 def rag(prompt):
-    embedder = dspy.Embedder(f"openai/{harness.EMBEDDING_MODEL}", api_base=harness.OPENAI_URL, api_key="sk-test", caching=False)
+    embedder = dspy.Embedder(
+        f"openai/{harness.EMBEDDING_MODEL}", api_base=harness.OPENAI_URL, api_key="sk-test", caching=False
+    )
     found = embedder(harness.DOCUMENTS)
     del found
     return dspy.Predict("context, question -> answer")(context=harness.DOCUMENTS[0], question=prompt).answer

@@ -34,12 +34,16 @@ def loop(prompt):
     contents = [types.Content(role="user", parts=[types.Part(text=prompt)])]
     tools = [types.Tool(function_declarations=[declared])]
     while True:
-        answer = client.models.generate_content(model=harness.GEMINI_MODEL, contents=contents, config=config(tools=tools))
+        answer = client.models.generate_content(
+            model=harness.GEMINI_MODEL, contents=contents, config=config(tools=tools)
+        )
         if not answer.function_calls:
             return answer.text
         contents.append(answer.candidates[0].content)
         results = [
-            types.Part.from_function_response(name=call.name, response={"result": harness.weather_or_error(**call.args)})
+            types.Part.from_function_response(
+                name=call.name, response={"result": harness.weather_or_error(**call.args)}
+            )
             for call in answer.function_calls
         ]
         contents.append(types.Content(role="user", parts=results))

@@ -43,14 +43,20 @@ PROMPTS = {
     "S10": "How is the weather?",
     "S11": "When does the museum open?",
     "S12": "What is the weather in Atlantis?",
+    "S13": "What is the weather in Paris?",
+    "S14": "Look up the weather in Paris.",
+    "S15": "Look up the weather in Paris.",
     "C1": "Which is warmer today, Paris or Berlin?",
 }
 PROMPT = PROMPTS[SCENARIO]
 DOCUMENTS = ["The museum opens at nine and closes at six.", "The train to Berlin leaves at ten past seven."]
 KIND = {
     "S1": "one", "S2": "streamed", "S3": "streamed", "S4": "loop", "S5": "one", "S6": "one", "S7": "one", "S8": "loop",
-    "S9": "handover", "S10": "loop", "S11": "rag", "S12": "loop", "C1": "loop",
+    "S9": "handover", "S10": "loop", "S11": "rag", "S12": "loop", "S13": "guarded", "S14": "approved",
+    "S15": "approved", "C1": "loop",
 }  # fmt: skip
+#: What the human says to a tool that needs approval.
+ALLOWED = SCENARIO != "S15"
 #: Whether a streaming program asks for the usage.
 STREAM_USAGE = SCENARIO != "S3"
 
@@ -82,7 +88,7 @@ def weather_or_error(city: str) -> str:
 
 
 _flushers: list = []
-#: What a vendor's set-up may replace: decorators of tools and agents, where the OpenAI client comes from, LangChain's callbacks.
+#: What a vendor's set-up may replace: decorators of tools and agents, where the OpenAI client comes from, callbacks.
 openai_module = "openai"
 callbacks: list = []
 
@@ -118,7 +124,9 @@ def set_up_otel() -> None:
     resource = Resource.create({"service.name": SERVICE})
     tracer_provider = TracerProvider(resource=resource)
     exporter = OTLPSpanExporter(f"{SINK_URL}/v1/traces")
-    tracer_provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=120, max_export_batch_size=16))
+    tracer_provider.add_span_processor(
+        BatchSpanProcessor(exporter, schedule_delay_millis=120, max_export_batch_size=16)
+    )
     trace.set_tracer_provider(tracer_provider)
     logger_provider = LoggerProvider(resource=resource)
     logger_provider.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(f"{SINK_URL}/v1/logs")))

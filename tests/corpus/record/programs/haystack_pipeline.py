@@ -51,7 +51,9 @@ def rag(prompt):
 
     store.write_documents([Document(content=text, embedding=[0.1, 0.2, 0.3, 0.4]) for text in harness.DOCUMENTS])
     pipeline = Pipeline()
-    pipeline.add_component("embedder", OpenAITextEmbedder(model=harness.EMBEDDING_MODEL, api_base_url=harness.OPENAI_URL))
+    pipeline.add_component(
+        "embedder", OpenAITextEmbedder(model=harness.EMBEDDING_MODEL, api_base_url=harness.OPENAI_URL)
+    )
     pipeline.add_component("retriever", InMemoryEmbeddingRetriever(store, top_k=1))
     pipeline.connect("embedder.embedding", "retriever.query_embedding")
     found = pipeline.run({"embedder": {"text": prompt}})["retriever"]["documents"]

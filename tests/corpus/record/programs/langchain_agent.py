@@ -64,6 +64,24 @@ def loop(prompt):
     return answer["messages"][-1].text
 
 
+def approved(prompt):
+    from langchain.agents import create_agent
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.types import Command, interrupt
+
+    @tool("get_weather")
+    def asks_first(city: str) -> str:
+        """Current weather of a city."""
+        return harness.get_weather(city) if interrupt({"look up": city}) else "refused by the user"
+
+    asking = create_agent(
+        model, [asks_first], system_prompt=harness.SYSTEM, checkpointer=InMemorySaver(), name="travel_assistant"
+    )
+    config = {"configurable": {"thread_id": harness.SESSION}, "callbacks": harness.callbacks}
+    asking.invoke({"messages": [HumanMessage(prompt)]}, config)
+    return asking.invoke(Command(resume=harness.ALLOWED), config)["messages"][-1].text
+
+
 def handover(prompt):
     expert = agent([], "You are an expert in weather.", "weather_expert")
 
@@ -72,7 +90,9 @@ def handover(prompt):
         """Hand the question over to the weather expert."""
         return expert.invoke({"messages": [HumanMessage(question)]})["messages"][-1].text
 
-    answer = agent([ask_weather_expert], harness.SYSTEM, "travel_assistant").invoke({"messages": [HumanMessage(prompt)]})
+    answer = agent([ask_weather_expert], harness.SYSTEM, "travel_assistant").invoke(
+        {"messages": [HumanMessage(prompt)]}
+    )
     return answer["messages"][-1].text
 
 

@@ -12,7 +12,10 @@ litellm.telemetry = False
 FIXED = {"api_base": harness.OPENAI_URL, "api_key": "sk-test", "num_retries": 2 if harness.SCENARIO == "S6" else 0}
 MODEL = f"openai/{harness.OPENAI_MODEL}"
 TOOLS = [
-    {"type": "function", "function": {"name": "get_weather", "description": "Weather.", "parameters": harness.WEATHER_SCHEMA}}
+    {
+        "type": "function",
+        "function": {"name": "get_weather", "description": "Weather.", "parameters": harness.WEATHER_SCHEMA},
+    }
 ]
 
 

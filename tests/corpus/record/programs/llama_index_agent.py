@@ -31,7 +31,13 @@ def get_weather(city: str) -> str:
 
 def agent(name="travel_assistant", tools=(), **more):
     return FunctionAgent(
-        name=name, description=f"The {name}.", tools=list(tools), llm=llm, system_prompt=harness.SYSTEM, streaming=False, **more
+        name=name,
+        description=f"The {name}.",
+        tools=list(tools),
+        llm=llm,
+        system_prompt=harness.SYSTEM,
+        streaming=False,
+        **more,
     )
 
 

@@ -14,7 +14,10 @@ except ImportError:
 client = Mistral(api_key="test", server_url=harness.MODEL_URL)
 MODEL = "mistral-small-latest"
 TOOLS = [
-    {"type": "function", "function": {"name": "get_weather", "description": "Weather.", "parameters": harness.WEATHER_SCHEMA}}
+    {
+        "type": "function",
+        "function": {"name": "get_weather", "description": "Weather.", "parameters": harness.WEATHER_SCHEMA},
+    }
 ]
 
 

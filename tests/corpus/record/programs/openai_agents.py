@@ -8,12 +8,14 @@ harness.set_up()
 
 from agents import (  # noqa: E402
     Agent,
+    GuardrailFunctionOutput,
     ModelSettings,
     OpenAIChatCompletionsModel,
     OpenAIResponsesModel,
     RunConfig,
     Runner,
     function_tool,
+    input_guardrail,
 )
 from openai import AsyncOpenAI  # noqa: E402
 
@@ -27,7 +29,12 @@ get_weather = function_tool(harness.get_weather)
 
 def agent(*tools, handoffs=()):
     return Agent(
-        "travel_assistant", instructions=harness.SYSTEM, model=model, model_settings=settings, tools=list(tools), handoffs=list(handoffs)
+        "travel_assistant",
+        instructions=harness.SYSTEM,
+        model=model,
+        model_settings=settings,
+        tools=list(tools),
+        handoffs=list(handoffs),
     )
 
 
@@ -44,6 +51,25 @@ async def streamed(prompt):
 
 async def loop(prompt):
     return (await Runner.run(agent(get_weather), prompt, run_config=config, max_turns=12)).final_output
+
+
+async def guarded(prompt):
+    @input_guardrail
+    async def only_travel(context, asker, asked):
+        return GuardrailFunctionOutput(output_info={"about_travel": True}, tripwire_triggered=False)
+
+    guarded_agent = agent()
+    guarded_agent.input_guardrails = [only_travel]
+    return (await Runner.run(guarded_agent, prompt, run_config=config)).final_output
+
+
+async def approved(prompt):
+    asking = agent(function_tool(harness.get_weather, needs_approval=True))
+    result = await Runner.run(asking, prompt, run_config=config)
+    state = result.to_state()
+    for call in result.interruptions:
+        state.approve(call) if harness.ALLOWED else state.reject(call)
+    return (await Runner.run(asking, state, run_config=config)).final_output
 
 
 async def handover(prompt):

@@ -20,7 +20,11 @@ def look_up(city: str) -> str:
 TOOLS = [
     {
         "type": "function",
-        "function": {"name": "get_weather", "description": "Current weather of a city.", "parameters": harness.WEATHER_SCHEMA},
+        "function": {
+            "name": "get_weather",
+            "description": "Current weather of a city.",
+            "parameters": harness.WEATHER_SCHEMA,
+        },
     }
 ]
 
@@ -52,6 +56,22 @@ def loop(prompt):
         for call in said.tool_calls:
             result = look_up(**json.loads(call.function.arguments))
             messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+
+
+def guarded(prompt):
+    """Only where Traceloop's guardrails are."""
+    import asyncio
+
+    from traceloop.sdk.guardrail import Condition, Guardrails
+
+    async def ask() -> str:
+        return one(prompt)
+
+    async def polite(said) -> bool:
+        return True
+
+    del Condition
+    return asyncio.run(Guardrails(polite, name="politeness").run(ask))
 
 
 def rag(prompt):

@@ -23,7 +23,9 @@ else:
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    model = OpenAIChatModel(harness.OPENAI_MODEL, provider=OpenAIProvider(base_url=harness.OPENAI_URL, api_key="sk-test"))
+    model = OpenAIChatModel(
+        harness.OPENAI_MODEL, provider=OpenAIProvider(base_url=harness.OPENAI_URL, api_key="sk-test")
+    )
 
 more = {}
 if os.environ.get("CORPUS_FORMAT"):
@@ -35,9 +37,7 @@ if os.environ.get("CORPUS_EVENT_MODE"):
     more |= {"event_mode": os.environ["CORPUS_EVENT_MODE"], "event_logger_provider": events}
 if harness.SETUP and harness.SETUP[-1] != "pydantic_logfire":
     Agent.instrument_all(
-        InstrumentationSettings(
-            tracer_provider=harness.tracer_provider, include_content=harness.CONTENT, **more
-        )
+        InstrumentationSettings(tracer_provider=harness.tracer_provider, include_content=harness.CONTENT, **more)
     )
 
 
@@ -64,6 +64,17 @@ async def streamed(prompt):
 
 async def loop(prompt):
     return (await agent(tools=[get_weather]).run(prompt)).output
+
+
+async def approved(prompt):
+    from pydantic_ai import DeferredToolRequests, DeferredToolResults, Tool
+
+    asking = agent(tools=[Tool(get_weather, requires_approval=True)], output_type=[str, DeferredToolRequests])
+    first = await asking.run(prompt)
+    said = DeferredToolResults()
+    for call in first.output.approvals:
+        said.approvals[call.tool_call_id] = harness.ALLOWED
+    return (await asking.run(message_history=first.all_messages(), deferred_tool_results=said)).output
 
 
 async def handover(prompt):

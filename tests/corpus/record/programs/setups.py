@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 
 import harness
 from harness import CONTENT, SINK_URL
@@ -21,16 +23,13 @@ def openlit() -> None:
             "gpt-4o-mini-2024-07-18": {"promptPrice": 0.00015, "completionPrice": 0.0006},
         }
     }
-    path = os.path.join(os.environ["HOME"], "pricing.json")
-    with open(path, "w") as file:
-        import json
-
-        json.dump(prices, file)
+    path = Path(os.environ["HOME"], "pricing.json")
+    path.write_text(json.dumps(prices))
     openlit.init(
         application_name="travel-assistant",
         environment="test",
         otlp_endpoint=SINK_URL,
-        pricing_json=path if os.environ.get("CORPUS_PRICES") else None,
+        pricing_json=str(path) if os.environ.get("CORPUS_PRICES") else None,
         disable_metrics=True,
         **{"capture_message_content" if openlit_takes("capture_message_content") else "trace_content": CONTENT},
     )
@@ -132,7 +131,7 @@ def mlflow_langchain() -> None:
 def _mlflow(module: object) -> None:
     harness.as_tool = module.trace(name="get_weather", span_type="TOOL")
     harness.as_agent = module.trace(name="travel_assistant", span_type="AGENT")
-    harness._flushers.append(lambda: module.flush_trace_async_logging())
+    harness._flushers.append(module.flush_trace_async_logging)
     from mlflow.tracing import provider
 
     harness._flushers.append(lambda: provider.provider.get().force_flush())
@@ -143,7 +142,11 @@ def traceloop() -> None:
     from traceloop.sdk.decorators import agent, tool
 
     Traceloop.init(
-        app_name="travel-assistant", api_endpoint=SINK_URL, api_key="test", telemetry_enabled=False, resource_attributes={}
+        app_name="travel-assistant",
+        api_endpoint=SINK_URL,
+        api_key="test",
+        telemetry_enabled=False,
+        resource_attributes={},
     )
     Traceloop.set_association_properties({"session_id": harness.SESSION, "user_id": "user-7"})
     harness.as_tool = tool(name="get_weather")
@@ -163,7 +166,7 @@ def agentops() -> None:
         log_session_replay_url=False, auto_start_session=True, env_data_opt_out=True,
     )  # fmt: skip
     harness.as_tool = tool(name="get_weather")
-    harness._flushers.append(lambda: module.end_trace())
+    harness._flushers.append(module.end_trace)
     _flush_global()
 
 
@@ -179,7 +182,11 @@ def lmnr() -> None:
 
 
 def litellm() -> None:
-    os.environ |= {"OTEL_EXPORTER": "otlp_http", "OTEL_ENDPOINT": f"{SINK_URL}/v1/traces", "OTEL_SERVICE_NAME": "travel-assistant"}
+    os.environ |= {
+        "OTEL_EXPORTER": "otlp_http",
+        "OTEL_ENDPOINT": f"{SINK_URL}/v1/traces",
+        "OTEL_SERVICE_NAME": "travel-assistant",
+    }
     import litellm as module
 
     module.callbacks = ["otel"]

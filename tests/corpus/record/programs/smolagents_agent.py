@@ -20,7 +20,9 @@ def get_weather(city: str) -> str:
 
 
 def agent(tools=(), name="travel_assistant", **more):
-    return ToolCallingAgent(tools=list(tools), model=model, name=name, description=f"The {name}.", verbosity_level=0, **more)
+    return ToolCallingAgent(
+        tools=list(tools), model=model, name=name, description=f"The {name}.", verbosity_level=0, **more
+    )
 
 
 def one(prompt):

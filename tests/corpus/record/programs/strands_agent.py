@@ -23,7 +23,12 @@ def get_weather(city: str) -> str:
 def agent(tools=(), name="travel_assistant", system=harness.SYSTEM):
     attributes = {"session.id": harness.SESSION}
     return Agent(
-        model=model, name=name, system_prompt=system, tools=list(tools), callback_handler=None, trace_attributes=attributes
+        model=model,
+        name=name,
+        system_prompt=system,
+        tools=list(tools),
+        callback_handler=None,
+        trace_attributes=attributes,
     )
 
 
