@@ -6,6 +6,7 @@ from typing import final
 __all__ = [
     "Batch",
     "Decoded",
+    "DecodedLogs",
     "Decoder",
     "SeenChunk",
     "Verdict",
@@ -14,6 +15,7 @@ __all__ = [
     "content_hash",
     "count_spans",
     "inspect",
+    "inspect_logs",
     "version",
 ]
 
@@ -31,7 +33,7 @@ class Verdict:
 
     @property
     def spans(self) -> int:
-        """Spans accepted."""
+        """Spans, or log records, accepted."""
     @property
     def error(self) -> str | None:
         """Why the whole body was refused, or None. A refused body contributes no rows at all."""
@@ -84,6 +86,38 @@ class Decoded:
         """Spans within the horizon that were dropped for lack of room: sent again they would be accepted."""
 
 @final
+class DecodedLogs:
+    """What one call of `Decoder.decode_logs` gives back."""
+
+    @property
+    def logs(self) -> Batch:
+        """One row per accepted log record, in the order of the bodies.
+
+        Columns: ``request`` (number of the body) and those of the Collector's ``otel_logs``, texts that repeat as
+        dictionaries. A structured body is JSON text. A record that tells no time of its own has the one at which it
+        was observed, else ``now_ns``.
+        """
+    @property
+    def messages(self) -> Batch:
+        """One row per log record that holds messages of a span and names it by its ids.
+
+        Columns: ``request``, and those of ``span_messages`` but for the tenant and version.
+        """
+    @property
+    def contents(self) -> Batch:
+        """Their contents: one row per distinct one that was not given out lately, as in `Decoded`."""
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """One per body, in the order of the bodies. Log records are never duplicates."""
+    @property
+    def spans(self) -> list[bytes | None]:
+        """For each body an ExportTraceServiceRequest of the spans that the plan's `logs` make of its records, if any.
+
+        The same records give the same spans, in whatever bodies and order they come; their attribute
+        ``clew.from_log`` is true. One call makes at most 128 MiB of them; records beyond it become none.
+        """
+
+@final
 class SeenChunk:
     """What a decoder's memory of spans learned between two exports."""
 
@@ -134,6 +168,16 @@ class Decoder:
 
         Decoding the same bodies again makes duplicates of their spans, whatever became of the rows.
         """
+    def decode_logs(
+        self,
+        bodies: list[bytes] | list[memoryview] | list[bytes | memoryview],
+        keys: list[bytes],
+        *,
+        now_ns: int,
+        min_time_ns: int,
+        max_time_ns: int,
+    ) -> DecodedLogs:
+        """Decode serialized ExportLogsServiceRequest messages: arguments, limits and promises are those of `decode`."""
     def forget(self) -> None:
         """Empty the memory of contents given out, so that each is given out again. Spans stay remembered."""
     def export_seen(self) -> SeenChunk:
@@ -171,6 +215,11 @@ def inspect(
     The limits are those of the plan and of the call. Makes nothing and remembers nothing. From 256 KiB on the GIL is
     released; what `Decoder.decode` asks of buffers is asked here too. ValueError is for wrong arguments.
     """
+
+def inspect_logs(
+    body: bytes | memoryview, *, max_span_bytes: int, min_time_ns: int, max_time_ns: int, max_depth: int = 64
+) -> Verdict:
+    """The same for log records: the verdict of `Decoder.decode_logs`."""
 
 def count_spans(body: bytes) -> int:
     """How many spans an ExportTraceServiceRequest holds, by its outer frames alone; too few where it is malformed."""

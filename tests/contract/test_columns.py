@@ -8,8 +8,8 @@ import pytest
 
 from shared.engine import fresh_store
 from shared.genai import chat
-from shared.otlp import request
-from shared.pipeline import Recorder, arrived, new_pipeline
+from shared.otlp import log, logs_request, request
+from shared.pipeline import Recorder, arrived, arrived_logs, new_pipeline
 
 LOW = "LowCardinality(String)"
 ATTRIBUTES = "Map(LowCardinality(String), String)"
@@ -38,6 +38,27 @@ COLLECTOR = {
     "Links.SpanId": "Array(String)",
     "Links.TraceState": "Array(String)",
     "Links.Attributes": f"Array({ATTRIBUTES})",
+}
+
+#: The same of its logs.
+COLLECTOR_LOGS = {
+    "Timestamp": "DateTime64(9)",
+    "TimestampTime": "DateTime",
+    "TraceId": "String",
+    "SpanId": "String",
+    "TraceFlags": "UInt8",
+    "SeverityText": LOW,
+    "SeverityNumber": "UInt8",
+    "ServiceName": LOW,
+    "Body": "String",
+    "ResourceSchemaUrl": LOW,
+    "ResourceAttributes": ATTRIBUTES,
+    "ScopeSchemaUrl": LOW,
+    "ScopeName": "String",
+    "ScopeVersion": LOW,
+    "ScopeAttributes": ATTRIBUTES,
+    "LogAttributes": ATTRIBUTES,
+    "EventName": "String",
 }
 
 OURS = {
@@ -145,6 +166,10 @@ def test_otel_traces_begins_with_the_collectors_columns(columns):
     assert list(columns["otel_traces"].items())[: len(COLLECTOR)] == list(COLLECTOR.items())
 
 
+def test_otel_logs_begins_with_the_collectors_columns(columns):
+    assert list(columns["otel_logs"].items()) == [*COLLECTOR_LOGS.items(), ("TenantId", LOW)]
+
+
 def test_otel_traces_has_every_column_of_ours(columns):
     assert {name: columns["otel_traces"].get(name) for name in OURS} == OURS
 
@@ -159,6 +184,10 @@ def test_a_stock_collector_can_write_to_it():
         ("default", 1.0, "", 0)
     ]
     assert store.client.query("SELECT TraceId FROM otel_traces_trace_id_ts").result_rows == [("ab",)]
+    store.client.command("INSERT INTO otel_logs (Timestamp, Body) VALUES ('2026-01-02 03:04:05.678', 'x')")
+    assert store.client.query("SELECT TenantId, toString(TimestampTime) FROM otel_logs").result_rows == [
+        ("default", "2026-01-02 03:04:05")
+    ]
 
 
 def test_the_companion_for_lookups_by_trace_is_there(columns):
@@ -180,7 +209,12 @@ def test_every_column_is_written_and_nothing_else(columns):
     pipeline = new_pipeline(sink)
     for number in (2, 1):
         pipeline.process([arrived(request(chat(number, tokens={"input": 1}, response="r", asks=[("t", {})])))])
+    details = {"gen_ai.input.messages": "[{}]"}
+    named = {"event_name": "gen_ai.client.inference.operation.details", "trace_id": 1, "span_id": 1}
+    pipeline.process([arrived_logs(logs_request(log("hello", details, **named)))])
+    assert {*sink.tables["otel_logs"][-1].column_names, "TimestampTime"} == columns["otel_logs"].keys()
     for table in (
+        "span_messages",
         "otel_traces",
         "span_contents",
         "run_deltas",

@@ -194,11 +194,12 @@ def test_grafana_may_only_read_and_may_set_its_time_out():
     assert int(constraint.findtext("max")) >= int(settings["queryTimeout"]) + 5
 
 
-def test_collector_passes_every_span_on_to_the_processor():
+def test_collector_passes_every_span_and_log_record_on_to_the_processor():
     config = load("collector/config.yaml")
-    (pipeline,) = config["service"]["pipelines"].values()
-    for kind in ("receivers", "processors", "exporters"):
-        assert pipeline[kind] == list(config[kind])
+    assert config["service"]["pipelines"].keys() == {"traces", "logs"}
+    for pipeline in config["service"]["pipelines"].values():
+        for kind in ("receivers", "processors", "exporters"):
+            assert pipeline[kind] == list(config[kind])
     assert config["exporters"]["otlp"]["endpoint"] == "${env:CLEW_ENDPOINT:-127.0.0.1:4317}"
     assert not [name for name in config["processors"] if "sampl" in name or "filter" in name]
 

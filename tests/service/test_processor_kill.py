@@ -19,6 +19,7 @@ import pytest
 import urllib3
 
 from shared.failpoints import STAGES, program
+from shared.log_workload import LogWorkload
 from shared.processor import UP, NotStartedError, processor, start
 from shared.workload import Workload, finish, senders, sent
 from shared.writable_clickhouse import writable_clickhouse
@@ -45,7 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backlog_of", ["embedded", "server"] if metafunc.config.getoption("long") else ["server"])
 
 
-def killed_at(stage: str, chance: random.Random, load: Workload, directory: Path, *flags: str) -> None:
+def killed_at(stage: str, chance: random.Random, load: Workload | LogWorkload, directory: Path, *flags: str) -> None:
     """Starts a processor that ends at that stage, perhaps while it starts, and sends until it does."""
     armed = program(stage, chance.randint(1, 6), chance.getrandbits(32))
     running = start(directory, *flags, settings=SETTINGS, program=armed)
@@ -79,6 +80,19 @@ def test_everything_acknowledged_is_everywhere_once_after_kills_at_every_stage(
             assert load.wrong(again.rows) == {}, f"stages {stages}"
             assert again.metric("clew_spool_damaged_bytes") == 0
             assert "Traceback" not in again.err
+
+
+@pytest.mark.parametrize("stage", ["mid batch"])
+def test_every_acknowledged_log_record_is_stored_and_its_span_is_there_once(
+    stage: str, seed: int, tmp_path: Path
+) -> None:
+    load = LogWorkload()
+    for turn in range(2):
+        killed_at(stage, random.Random(f"{seed} {turn} {stage}"), load, tmp_path)
+    with processor(tmp_path, settings=SETTINGS) as again:
+        finish(load, again, timeout=300)
+        assert load.wrong(again) == []
+        assert "Traceback" not in again.err
 
 
 def test_it_serves_again_before_its_backlog_is_stored(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 NOW = time.time_ns() // 60_000_000_000 * 60_000_000_000
-RETENTION = Retention(spans_days=30, runs_days=400, content_days=30)
+RETENTION = Retention(spans_days=30, runs_days=400, content_days=30, logs_days=30)
 OF_ARRIVAL = "^(IngestedAt|applied_at|day|seen_at|updated_at|version)$"
 """Columns that say when something arrived, or was applied."""
 READ = {

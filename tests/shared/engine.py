@@ -17,7 +17,7 @@ from clew_processor.write.schema import Retention, apply_schema
 from clew_processor.write.store import Store
 
 #: Rows of any date a test makes up stay; DateTime ends in 2106.
-KEPT = Retention(spans_days=10_000, runs_days=10_000, content_days=10_000)
+KEPT = Retention(spans_days=10_000, runs_days=10_000, content_days=10_000, logs_days=10_000)
 
 _numbers = itertools.count(1)
 

@@ -1,4 +1,4 @@
-"""Tiny builders of OTLP trace requests, for tests that need spans and not an SDK."""
+"""Tiny builders of OTLP requests, for tests that need spans or log records and not an SDK."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 #: A start time all builders share: 2026-01-02 03:04:05 UTC in nanoseconds.
@@ -97,6 +99,43 @@ def request(
     scoped.scope.name = scope
     scoped.scope.version = scope_version
     scoped.spans.extend(spans)
+    return built
+
+
+def log(
+    body: object = None,
+    attributes: Mapping[str, object] | Iterable[tuple[str, object]] = (),
+    *,
+    time: int = T0,
+    trace_id: str | bytes | int = b"",
+    span_id: str | bytes | int = b"",
+    **fields: Any,
+) -> LogRecord:
+    """One log record; other LogRecord fields pass through by name. Ids as in `span`."""
+    return LogRecord(
+        body=any_value(body),
+        time_unix_nano=time,
+        trace_id=hex_id(trace_id, 16),
+        span_id=hex_id(span_id, 8),
+        attributes=key_values(attributes),
+        **fields,
+    )
+
+
+def logs_request(
+    *logs: LogRecord,
+    resource: Mapping[str, object] | Iterable[tuple[str, object]] | None = None,
+    scope: str = "test.scope",
+    scope_version: str = "1.0",
+) -> ExportLogsServiceRequest:
+    """One request of one resource (``service.name`` is ``test`` unless given) and one scope."""
+    built = ExportLogsServiceRequest()
+    group = built.resource_logs.add()
+    group.resource.attributes.extend(key_values({"service.name": "test"} if resource is None else resource))
+    scoped = group.scope_logs.add()
+    scoped.scope.name = scope
+    scoped.scope.version = scope_version
+    scoped.log_records.extend(logs)
     return built
 
 

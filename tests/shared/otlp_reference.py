@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+    from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 KINDS = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
@@ -86,6 +88,64 @@ def expect(
         parent = row["ParentSpanId"]
         row["parent_row"] = -1 if parent in ("", row["SpanId"]) else places.get((*owner, parent), -1)
     return expected
+
+
+def expect_logs(
+    requests: Sequence[ExportLogsServiceRequest], *, now_ns: int, min_time_ns: int, max_time_ns: int, max_depth: int
+) -> Expected:
+    """The same of log records: the columns of ``otel_logs`` and the number of the request."""
+    expected = Expected()
+    for index, request in enumerate(requests):
+        accepted, rejected = 0, dict[str, int]()
+        for group in request.resource_logs:
+            resource = attributes(group.resource.attributes)
+            for scoped in group.scope_logs:
+                for log in scoped.log_records:
+                    reason = log_refusal(log, min_time_ns, max_time_ns, max_depth)
+                    if reason:
+                        rejected[reason] = rejected.get(reason, 0) + 1
+                        continue
+                    accepted += 1
+                    shared = {
+                        "request": index,
+                        "ServiceName": resource.get("service.name", ""),
+                        "ResourceSchemaUrl": group.schema_url,
+                        "ResourceAttributes": resource,
+                        "ScopeSchemaUrl": scoped.schema_url,
+                        "ScopeName": scoped.scope.name,
+                        "ScopeVersion": scoped.scope.version,
+                        "ScopeAttributes": attributes(scoped.scope.attributes),
+                    }
+                    expected.rows.append(shared | log_fields(log, now_ns))
+        expected.spans.append(accepted)
+        expected.rejected.append(rejected)
+    return expected
+
+
+def log_fields(log: LogRecord, now_ns: int) -> dict[str, Any]:
+    severity = log.severity_number
+    return {
+        "Timestamp": log.time_unix_nano or log.observed_time_unix_nano or now_ns,
+        "TraceId": hex_or_empty(log.trace_id),
+        "SpanId": hex_or_empty(log.span_id),
+        "TraceFlags": log.flags & 0xFF,
+        "SeverityText": log.severity_text,
+        "SeverityNumber": severity if 0 <= severity < 256 else 0,
+        "Body": as_string(log.body),
+        "LogAttributes": attributes(log.attributes),
+        "EventName": log.event_name,
+    }
+
+
+def log_refusal(log: LogRecord, min_time_ns: int, max_time_ns: int, max_depth: int) -> str | None:
+    if any(depth(value) > max_depth for value in (log.body, *(pair.value for pair in log.attributes))):
+        return "too_deep"
+    if len(log.trace_id) not in (0, 16):
+        return "bad_trace_id"
+    if len(log.span_id) not in (0, 8):
+        return "bad_span_id"
+    time = log.time_unix_nano or log.observed_time_unix_nano
+    return "bad_time" if time and not min_time_ns <= time <= max_time_ns else None
 
 
 def own_fields(span: Span, hidden: set[str], max_time_ns: int) -> dict[str, Any]:

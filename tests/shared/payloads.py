@@ -9,9 +9,17 @@ from typing import Any
 PAYLOADS = Path(__file__).parents[1] / "contract" / "payloads"
 
 
+LOGS = ".logs.otlp"
+
+
 def files() -> list[Path]:
     """The captured files of spans of the official instrumentations, by name."""
-    return sorted(path for path in PAYLOADS.glob("otel__*.otlp") if not path.name.endswith(".logs.otlp"))
+    return sorted(path for path in PAYLOADS.glob("otel__*.otlp") if not path.name.endswith(LOGS))
+
+
+def log_files() -> list[Path]:
+    """All captured files of log records, by name."""
+    return sorted(PAYLOADS.glob(f"*{LOGS}"))
 
 
 def bodies(path: Path) -> list[bytes]:

@@ -18,12 +18,14 @@ from clew_processor.rules import Rules
 from clew_processor.sample.sampler import Sampler
 from clew_processor.spool.batches import Batch
 from clew_processor.spool.record import Kind, Placed, Record
-from clew_processor.spool.request import Request
+from clew_processor.spool.request import Request, Signal
 from clew_processor.write.partitions import cut
 from shared.otlp import T0
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
     from clew_processor.normalise.spans import Spans
     from clew_processor.write.store import Store
@@ -114,8 +116,8 @@ class DirectPipeline:
 def batch_of(requests: Sequence[Request], *, start: int = 0) -> Batch:
     """Requests as a batch read from the spool, closed when the last of them arrived."""
     records = [
-        Placed(Record(Kind.TRACES, one.arrival_ns, one.tenant, 1, one.body), start + i, start + i + 1, start + i)
-        for i, one in enumerate(requests)
+        Placed(Record(Kind.of(one.signal), one.arrival_ns, one.tenant, 1, one.body), at, at + 1, at)
+        for at, one in enumerate(requests, start)
     ]
     end = start + len(requests)
     return Batch(
@@ -136,6 +138,11 @@ def new_pipeline(sink: Store | Recorder, *, metrics: Metrics | None = None, **st
 def arrived(body: ExportTraceServiceRequest | bytes, *, tenant: str = TENANT, at: int = ARRIVAL) -> Request:
     """A request as the receiver hands it on."""
     return Request(body if isinstance(body, bytes) else body.SerializeToString(), tenant, at)
+
+
+def arrived_logs(body: ExportLogsServiceRequest | bytes, *, tenant: str = TENANT, at: int = ARRIVAL) -> Request:
+    """The same of log records."""
+    return Request(body if isinstance(body, bytes) else body.SerializeToString(), tenant, at, Signal.LOGS)
 
 
 def decode(

@@ -17,6 +17,7 @@ import grpc
 import pytest
 import urllib3
 import yaml
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+EXPORT_LOGS = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 PROTOBUF = "application/x-protobuf"
 UP = ("-c", "import typer; from clew_processor.commands import up; typer.run(up)")
 """`clew up` without the SDK's command line around it: these tests are of the processor alone."""
@@ -89,6 +91,14 @@ class Processor:
         )
         return send(body, timeout=timeout, compression=compression)
 
+    def export_logs(self, request: Message | bytes, *, timeout: float = 30) -> ExportLogsServiceResponse:
+        """Send a request of log records over gRPC; raises grpc.RpcError when it is not taken."""
+        body = request if isinstance(request, bytes) else request.SerializeToString()
+        send = self.channel.unary_unary(
+            EXPORT_LOGS, request_serializer=None, response_deserializer=ExportLogsServiceResponse.FromString
+        )
+        return send(body, timeout=timeout)
+
     def refusal(self, request: Message | bytes, **options: Any) -> grpc.RpcError:
         """The error that a trace request over gRPC is answered with."""
         try:
@@ -103,11 +113,11 @@ class Processor:
         """One HTTP request to its HTTP port."""
         return self._http_pool.request(method, path, body=body, headers=headers, redirect=False)
 
-    def post(self, request: Message | bytes, **headers: str) -> urllib3.BaseHTTPResponse:
-        """Send a trace request over HTTP; header names are given with underscores."""
+    def post(self, request: Message | bytes, *, path: str = "/v1/traces", **headers: str) -> urllib3.BaseHTTPResponse:
+        """Send a trace request (or, by path, another) over HTTP; header names are given with underscores."""
         body = request if isinstance(request, bytes) else request.SerializeToString()
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.ask("POST", "/v1/traces", body, {"Content-Type": PROTOBUF} | given)
+        return self.ask("POST", path, body, {"Content-Type": PROTOBUF} | given)
 
     def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of a SELECT through the query endpoint; `{name:Type}` takes a parameter."""
@@ -141,8 +151,8 @@ class Processor:
     def settled(self, timeout: float = 60) -> None:
         """Return when everything that was acknowledged is stored, sampled out, rejected or a dead letter."""
         deadline = time.monotonic() + timeout
-        while left := self.metric("clew_spans_in_flight"):
-            assert time.monotonic() < deadline, f"{left:.0f} spans are still in flight; its log:\n{self.err}"
+        while left := self.metric("clew_spans_in_flight") + self.metric("clew_log_records_in_flight"):
+            assert time.monotonic() < deadline, f"{left:.0f} are still in flight; its log:\n{self.err}"
             time.sleep(0.02)
 
     def wait_ready(self) -> None:

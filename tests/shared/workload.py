@@ -22,6 +22,7 @@ from shared.otlp import message, messages_json, request, span
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from google.protobuf.message import Message
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
     from shared.processor import Processor
@@ -94,6 +95,9 @@ class Parcel:
 
     def body(self) -> bytes:
         return request(*self.spans).SerializeToString()
+
+    def send(self, running: Processor, timeout: float) -> Message:
+        return running.export(self.body(), timeout=timeout)
 
 
 class Workload:
@@ -313,7 +317,7 @@ def sent(workload: Workload, running: Processor, *, new: bool = True, timeout: f
     if parcel is None:
         return False
     try:
-        answer = running.export(parcel.body(), timeout=timeout)
+        answer = parcel.send(running, timeout)
     except (grpc.RpcError, ValueError):  # it is gone, and then the channel is
         workload.failed(parcel)
         raise

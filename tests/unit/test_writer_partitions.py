@@ -51,6 +51,8 @@ def test_every_table_is_cut_by_what_its_sql_file_says():
 
 COLUMNS = {  # (table, the partitioning column's Arrow type, units in a day)
     "otel_traces": (pa.timestamp("ns", "UTC"), DAY_NS),
+    "otel_logs": (pa.timestamp("ns", "UTC"), DAY_NS),
+    "span_messages": (pa.timestamp("ns", "UTC"), DAY_NS),
     "gates": (pa.timestamp("ns", "UTC"), DAY_NS),
     "loop_versions": (pa.timestamp("ns", "UTC"), DAY_NS),
     "usage_1m": (pa.uint32(), 86_400),

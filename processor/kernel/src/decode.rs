@@ -9,6 +9,7 @@ use crate::keys::KeyTable;
 use crate::otlp::{Body, Limits, Value, Walked, count_spans};
 use crate::plan::Plan;
 use crate::prints::{Print, Printer};
+use crate::refusal::Noun;
 use crate::rows::Rows;
 use crate::seen::{Meeting, Seen};
 use crate::wire::Malformed;
@@ -61,17 +62,17 @@ pub struct Clock {
 /// What became of one body.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// Spans accepted.
+    /// Spans, or log records, accepted.
     pub spans: u64,
     /// Why the whole body was refused.
     pub error: Option<String>,
-    /// Spans refused one by one, counted by reason; only reasons that occurred.
+    /// Spans or log records refused one by one, counted by reason; only reasons that occurred.
     pub rejected: Vec<(&'static str, u64)>,
-    /// A sentence about the first refused span, empty when there is none. It is silent about duplicates.
+    /// A sentence about the first of these, empty when there is none. It is silent about duplicates.
     pub message: String,
     /// Of the spans accepted, those that were met before, longer ago than the horizon.
     pub late: u64,
-    /// Bytes of resource attributes that the spans' rows repeat; of spans sent again too.
+    /// Bytes of resource attributes (of log records, those of scopes too) that the rows repeat; of spans sent again too.
     pub resource_bytes: usize,
 }
 
@@ -82,8 +83,8 @@ impl Verdict {
         Self { spans, rejected, message, resource_bytes, ..Self::default() }
     }
 
-    pub fn refused(malformed: Malformed) -> Self {
-        let error = format!("the body is not a valid ExportTraceServiceRequest: {}", malformed.0);
+    pub fn refused(malformed: Malformed, noun: Noun) -> Self {
+        let error = format!("the body is not a valid {}: {}", noun.request(), malformed.0);
         Self { error: Some(error), ..Self::default() }
     }
 }
@@ -193,7 +194,7 @@ pub fn decode(
     let mut arrivals = Arrivals::new(seen);
     for (request, (bytes, key)) in bodies.iter().enumerate() {
         verdicts.push(match body.parse(bytes, &mut keys, limits) {
-            Err(malformed) => Verdict::refused(malformed),
+            Err(malformed) => Verdict::refused(malformed, Noun::Span),
             Ok(mut walked) => {
                 let owner = Owner {
                     keyed: Keyed::new(key),

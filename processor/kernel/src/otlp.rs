@@ -1,4 +1,6 @@
-//! One `ExportTraceServiceRequest`, walked and checked; what is found is given to a [`Sink`].
+//! One `ExportTraceServiceRequest`, walked and checked; what is found is given to a [`SpanSink`].
+//!
+//! What all OTLP requests have in common (resources, scopes, attributes) is in [`Walk`]; log records: `crate::logs`.
 //!
 //! [`Body`] is the sink that keeps everything as flat records, which borrow the body's bytes. A body is parsed
 //! completely before anything of it is used, so a body refused half way leaves nothing behind. Everything is checked
@@ -9,7 +11,7 @@
 //! does not: the last one stands.
 
 use crate::keys::{KeyId, KeyTable};
-use crate::refusal::{Reason, Refusals};
+use crate::refusal::{Noun, Reason, Refusals};
 use crate::text::is_utf8;
 use crate::wire::{Malformed, Reader, bytes, fixed64, varint};
 
@@ -41,13 +43,18 @@ pub struct Run {
 }
 
 impl Run {
+    /// From there to the end of the array as it is now.
+    pub fn since<T>(start: u32, all: &[T]) -> Self {
+        Self { start, end: mark(all) }
+    }
+
     pub fn of<T>(self, all: &[T]) -> &[T] {
         all.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
 
 /// Where a run begins: the length of the array before its entries are pushed.
-fn mark<T>(all: &[T]) -> u32 {
+pub fn mark<T>(all: &[T]) -> u32 {
     u32::try_from(all.len()).unwrap_or(u32::MAX)
 }
 
@@ -115,29 +122,35 @@ struct Fields<'a> {
 
 /// What is wrong with one span but not with the message around it.
 #[derive(Debug, Clone, Copy, Default)]
-struct Flaws {
-    too_deep: bool,
-    bad_utf8: bool,
+pub struct Flaws {
+    pub too_deep: bool,
+    pub bad_utf8: bool,
     bad_link_trace: bool,
     bad_link_span: bool,
 }
 
-/// What attributes belong to: a resource, a span, or an event or link in it.
+/// What attributes belong to: a resource, a scope (of log records only), a span or log record, or an event or link of a
+/// span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     Resource,
-    Span,
+    Scope,
+    Record,
     Part,
 }
 
-/// Takes what a walk finds, in order: a resource's attributes before its scopes, a span's before its events and links.
+/// Takes what a walk finds, in order: a resource's attributes before its scopes.
 pub trait Sink<'a> {
     /// A new owner of attributes; the ones that follow are its own.
     fn begin(&mut self, owner: Owner);
     /// An attribute of the owner begun last; a key given before takes the new value. False when the key is not UTF-8.
     fn attribute(&mut self, owner: Owner, key: &'a [u8], value: Value<'a>) -> bool;
     /// All attributes of the resource have been given.
-    fn resource(&mut self);
+    fn resource(&mut self, schema_url: &'a [u8]);
+}
+
+/// Takes spans: a span's attributes come before its events and links.
+pub trait SpanSink<'a>: Sink<'a> {
     fn begin_scope(&mut self);
     fn end_scope(&mut self, name: &'a [u8], version: &'a [u8]);
     /// An event or link of the span at hand, its attributes given before.
@@ -149,12 +162,12 @@ pub trait Sink<'a> {
 }
 
 /// What a walk to the end of a body says of it as a whole.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Walked {
-    /// Spans accepted.
+    /// Spans, or log records, accepted.
     pub spans: u64,
     pub refusals: Refusals,
-    /// Bytes of the resource attributes that the accepted spans' rows repeat.
+    /// Bytes of the resource (and, of log records, scope) attributes that the accepted ones' rows repeat.
     pub resource_bytes: usize,
 }
 
@@ -248,7 +261,8 @@ impl<'a> Sink<'a> for Filling<'_, 'a> {
         keys.begin();
         match owner {
             Owner::Resource => at.resource_attrs = mark(&body.resource_attrs),
-            Owner::Span => {
+            Owner::Scope => {}
+            Owner::Record => {
                 at.span_attrs = mark(&body.span_attrs);
                 at.events = mark(&body.events);
                 at.links = mark(&body.links);
@@ -266,8 +280,8 @@ impl<'a> Sink<'a> for Filling<'_, 'a> {
         };
         let attrs = match owner {
             Owner::Resource => &mut self.body.resource_attrs,
-            Owner::Span => &mut self.body.span_attrs,
-            Owner::Part => &mut self.body.inner_attrs,
+            Owner::Record => &mut self.body.span_attrs,
+            Owner::Scope | Owner::Part => &mut self.body.inner_attrs,
         };
         match self.keys.claim(key, mark(attrs)).and_then(|earlier| attrs.get_mut(earlier as usize)) {
             Some(earlier) => earlier.value = value,
@@ -276,11 +290,13 @@ impl<'a> Sink<'a> for Filling<'_, 'a> {
         true
     }
 
-    fn resource(&mut self) {
-        let attrs = Run { start: self.at.resource_attrs, end: mark(&self.body.resource_attrs) };
+    fn resource(&mut self, _: &'a [u8]) {
+        let attrs = Run::since(self.at.resource_attrs, &self.body.resource_attrs);
         self.body.resources.push(Resource { attrs });
     }
+}
 
+impl<'a> SpanSink<'a> for Filling<'_, 'a> {
     fn begin_scope(&mut self) {
         let Self { body, at, .. } = self;
         (at.scope, at.scope_spans) = (mark(&body.scopes), mark(&body.spans));
@@ -297,12 +313,12 @@ impl<'a> Sink<'a> for Filling<'_, 'a> {
     }
 
     fn event(&mut self, mut event: Event<'a>) {
-        event.attrs = Run { start: self.at.inner_attrs, end: mark(&self.body.inner_attrs) };
+        event.attrs = Run::since(self.at.inner_attrs, &self.body.inner_attrs);
         self.body.events.push(event);
     }
 
     fn link(&mut self, mut link: Link<'a>) {
-        link.attrs = Run { start: self.at.inner_attrs, end: mark(&self.body.inner_attrs) };
+        link.attrs = Run::since(self.at.inner_attrs, &self.body.inner_attrs);
         self.body.links.push(link);
     }
 
@@ -311,9 +327,9 @@ impl<'a> Sink<'a> for Filling<'_, 'a> {
         let Self { body, at, .. } = self;
         body.spans.push(Span {
             scope: at.scope,
-            attrs: Run { start: at.span_attrs, end: mark(&body.span_attrs) },
-            events: Run { start: at.events, end: mark(&body.events) },
-            links: Run { start: at.links, end: mark(&body.links) },
+            attrs: Run::since(at.span_attrs, &body.span_attrs),
+            events: Run::since(at.events, &body.events),
+            links: Run::since(at.links, &body.links),
             ..span
         });
     }
@@ -328,41 +344,62 @@ impl<'a> Sink<'a> for Filling<'_, 'a> {
 }
 
 /// Walks through `message` and gives `sink` what it holds. On an error what was given is void.
-pub fn walk<'a>(message: &'a [u8], limits: Limits, sink: &mut impl Sink<'a>) -> Result<Walked, Malformed> {
-    let (waiting_events, waiting_links) = (Vec::new(), Vec::new());
-    let mut walk =
-        Walk { sink, limits, found: Walked::default(), row_bytes: 0, waiting_events, waiting_links };
-    let mut reader = Reader::new(message);
-    while let Some(tag) = reader.tag()? {
-        match tag {
-            RESOURCE_SPANS => {
-                let inner = reader.bytes()?;
-                walk.resource_spans(inner)?;
-            }
-            _ => reader.skip(tag)?,
-        }
-    }
-    Ok(walk.found)
+pub fn walk<'a>(
+    message: &'a [u8],
+    limits: Limits,
+    sink: &mut impl SpanSink<'a>,
+) -> Result<Walked, Malformed> {
+    Walk::new(sink, limits, Noun::Span, Walk::scope_spans).request(message)
 }
 
-struct Walk<'s, 'a, S> {
-    sink: &'s mut S,
-    limits: Limits,
-    found: Walked,
+/// The way through a request. `scope` reads a ScopeSpans or its like.
+pub struct Walk<'s, 'a, S> {
+    pub sink: &'s mut S,
+    pub limits: Limits,
+    pub found: Walked,
     /// What each row of the resource at hand repeats of it.
-    row_bytes: usize,
+    pub row_bytes: usize,
+    scope: fn(&mut Self, &'a [u8]) -> Result<(), Malformed>,
     waiting_events: Vec<&'a [u8]>,
     waiting_links: Vec<&'a [u8]>,
 }
 
-impl<'a, S: Sink<'a>> Walk<'_, 'a, S> {
-    fn resource_spans(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
+impl<'s, 'a, S: Sink<'a>> Walk<'s, 'a, S> {
+    pub fn new(
+        sink: &'s mut S,
+        limits: Limits,
+        noun: Noun,
+        scope: fn(&mut Self, &'a [u8]) -> Result<(), Malformed>,
+    ) -> Self {
+        let found = Walked { spans: 0, refusals: Refusals::of(noun), resource_bytes: 0 };
+        let (waiting_events, waiting_links) = (Vec::new(), Vec::new());
+        Self { sink, limits, found, row_bytes: 0, scope, waiting_events, waiting_links }
+    }
+
+    /// Walks to the end of the request.
+    pub fn request(mut self, message: &'a [u8]) -> Result<Walked, Malformed> {
+        let mut reader = Reader::new(message);
+        while let Some(tag) = reader.tag()? {
+            match tag {
+                OF_RESOURCE => {
+                    let inner = reader.bytes()?;
+                    self.of_resource(inner)?;
+                }
+                _ => reader.skip(tag)?,
+            }
+        }
+        Ok(self.found)
+    }
+
+    /// A ResourceSpans or its like.
+    fn of_resource(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
         const RESOURCE: u32 = bytes(1);
         const SCHEMA_URL: u32 = bytes(3);
         // The resource first, wherever it stands: its attributes are one run, and one key set even when it is split.
         self.sink.begin(Owner::Resource);
         let mut flaws = Flaws::default();
         let mut attributes = 0;
+        let mut schema_url: &[u8] = &[];
         let mut reader = Reader::new(message);
         while let Some(tag) = reader.tag()? {
             match tag {
@@ -370,20 +407,20 @@ impl<'a, S: Sink<'a>> Walk<'_, 'a, S> {
                     let inner = reader.bytes()?;
                     attributes += self.resource(inner, &mut flaws)?;
                 }
+                SCHEMA_URL => schema_url = strict_string(&mut reader)?,
                 _ => reader.skip(tag)?,
             }
         }
         strict(flaws)?;
-        self.sink.resource();
+        self.sink.resource(schema_url);
         self.row_bytes = attributes * RESOURCE_ATTRIBUTE_BYTES;
         let mut reader = Reader::new(message);
         while let Some(tag) = reader.tag()? {
             match tag {
-                SCOPE_SPANS => {
+                OF_SCOPE => {
                     let inner = reader.bytes()?;
-                    self.scope_spans(inner)?;
+                    (self.scope)(self, inner)?;
                 }
-                SCHEMA_URL => strict_string(&mut reader).map(drop)?,
                 _ => reader.skip(tag)?,
             }
         }
@@ -414,6 +451,30 @@ impl<'a, S: Sink<'a>> Walk<'_, 'a, S> {
         Ok(attributes)
     }
 
+    /// Parses one KeyValue.
+    #[inline]
+    pub fn attribute(&mut self, owner: Owner, message: &'a [u8], flaws: &mut Flaws) -> Result<(), Malformed> {
+        const KEY: u32 = bytes(1);
+        const VALUE: u32 = bytes(2);
+        let mut key: &[u8] = &[];
+        let mut value = Value::Empty;
+        let mut reader = Reader::new(message);
+        while let Some(tag) = reader.tag()? {
+            match tag {
+                KEY => key = reader.bytes()?,
+                VALUE => {
+                    let inner = reader.bytes()?;
+                    value = any_value(inner, 0, self.limits.max_depth, flaws)?;
+                }
+                _ => reader.skip(tag)?,
+            }
+        }
+        flaws.bad_utf8 |= !self.sink.attribute(owner, key, value);
+        Ok(())
+    }
+}
+
+impl<'a, S: SpanSink<'a>> Walk<'_, 'a, S> {
     fn scope_spans(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
         const SCOPE: u32 = bytes(1);
         const SCHEMA_URL: u32 = bytes(3);
@@ -422,7 +483,7 @@ impl<'a, S: Sink<'a>> Walk<'_, 'a, S> {
         let mut reader = Reader::new(message);
         while let Some(tag) = reader.tag()? {
             match tag {
-                SPAN => {
+                RECORD => {
                     let inner = reader.bytes()?;
                     self.span(inner)?;
                 }
@@ -456,7 +517,7 @@ impl<'a, S: Sink<'a>> Walk<'_, 'a, S> {
             self.found.refusals.note(Reason::TooLarge, &[], &[]);
             return Ok(());
         }
-        self.sink.begin(Owner::Span);
+        self.sink.begin(Owner::Record);
         let mut span = Fields::default();
         let mut flaws = Flaws::default();
         let mut reader = Reader::new(message);
@@ -464,7 +525,7 @@ impl<'a, S: Sink<'a>> Walk<'_, 'a, S> {
             match tag {
                 ATTRIBUTE => {
                     let inner = reader.bytes()?;
-                    self.attribute(Owner::Span, inner, &mut flaws)?;
+                    self.attribute(Owner::Record, inner, &mut flaws)?;
                 }
                 TRACE_ID => span.trace_id = reader.bytes()?,
                 SPAN_ID => span.span_id = reader.bytes()?,
@@ -575,39 +636,18 @@ impl<'a, S: Sink<'a>> Walk<'_, 'a, S> {
         self.sink.link(link);
         Ok(())
     }
-
-    /// Parses one KeyValue.
-    #[inline]
-    fn attribute(&mut self, owner: Owner, message: &'a [u8], flaws: &mut Flaws) -> Result<(), Malformed> {
-        const KEY: u32 = bytes(1);
-        const VALUE: u32 = bytes(2);
-        let mut key: &[u8] = &[];
-        let mut value = Value::Empty;
-        let mut reader = Reader::new(message);
-        while let Some(tag) = reader.tag()? {
-            match tag {
-                KEY => key = reader.bytes()?,
-                VALUE => {
-                    let inner = reader.bytes()?;
-                    value = any_value(inner, 0, self.limits.max_depth, flaws)?;
-                }
-                _ => reader.skip(tag)?,
-            }
-        }
-        flaws.bad_utf8 |= !self.sink.attribute(owner, key, value);
-        Ok(())
-    }
 }
 
-const RESOURCE_SPANS: u32 = bytes(1);
-const SCOPE_SPANS: u32 = bytes(2);
-const SPAN: u32 = bytes(2);
+/// `resource_spans` of a request, `scope_spans` of these, `spans` of these; log records are framed alike.
+const OF_RESOURCE: u32 = bytes(1);
+const OF_SCOPE: u32 = bytes(2);
+pub const RECORD: u32 = bytes(2);
 
-/// How many spans a body holds, by its frames alone; too few where it is malformed.
+/// How many spans, or log records, a body holds, by its frames alone; too few where it is malformed.
 pub fn count_spans(message: &[u8]) -> usize {
-    let resources = fields(message, RESOURCE_SPANS);
-    let scopes = resources.flat_map(|resource| fields(resource, SCOPE_SPANS));
-    scopes.map(|scope| fields(scope, SPAN).count()).sum()
+    let resources = fields(message, OF_RESOURCE);
+    let scopes = resources.flat_map(|resource| fields(resource, OF_SCOPE));
+    scopes.map(|scope| fields(scope, RECORD).count()).sum()
 }
 
 /// EntityRef holds only strings (fields 1 to 4), which nobody reads here; they still must be strings.
@@ -709,7 +749,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn strict(flaws: Flaws) -> Result<(), Malformed> {
+pub fn strict(flaws: Flaws) -> Result<(), Malformed> {
     match flaws {
         Flaws { bad_utf8: true, .. } => Err(NOT_UTF8),
         Flaws { too_deep: true, .. } => Err(DEEP_SCOPE),
@@ -717,13 +757,13 @@ fn strict(flaws: Flaws) -> Result<(), Malformed> {
     }
 }
 
-fn strict_string<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+pub fn strict_string<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
     let text = reader.bytes()?;
     if is_utf8(text) { Ok(text) } else { Err(NOT_UTF8) }
 }
 
 #[inline]
-fn string<'a>(reader: &mut Reader<'a>, flaws: &mut Flaws) -> Result<&'a [u8], Malformed> {
+pub fn string<'a>(reader: &mut Reader<'a>, flaws: &mut Flaws) -> Result<&'a [u8], Malformed> {
     let text = reader.bytes()?;
     flaws.bad_utf8 |= !is_utf8(text);
     Ok(text)
@@ -732,7 +772,7 @@ fn string<'a>(reader: &mut Reader<'a>, flaws: &mut Flaws) -> Result<&'a [u8], Ma
 /// Checks one AnyValue with everything in it and gives its value, nested ones in wire form.
 ///
 /// `depth` counts the arrays and lists around it. What lies deeper than `max_depth` is flagged and not looked at.
-fn any_value<'a>(
+pub fn any_value<'a>(
     message: &'a [u8],
     depth: u32,
     max_depth: u32,

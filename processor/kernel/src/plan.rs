@@ -12,6 +12,7 @@ use crate::decode::{DIALECT_COLUMNS, FIXED_COLUMNS};
 use crate::facts::{Facts, MAX_FACTS, Matcher, Mode, Texts};
 use crate::message::Reading;
 use crate::shapes::Role;
+use crate::transcode::Rules;
 
 /// Deepest AnyValue nesting that may be allowed: checking and rendering recurse once per level.
 pub const MAX_DEPTH: u32 = 128;
@@ -124,6 +125,8 @@ struct Text {
     looks_like: Vec<String>,
     #[serde(default)]
     looks_like_not: Vec<String>,
+    #[serde(default)]
+    logs: Vec<Rules>,
 }
 
 fn default_refresh() -> u64 {
@@ -460,6 +463,7 @@ pub struct Plan {
     pub events: Vec<EventSource>,
     /// Keys that a number and more is added to, without that.
     pub numbered: Vec<(Vec<u8>, Key)>,
+    pub logs: Vec<Rules>,
     keys: HashMap<Vec<u8>, Key, RandomState>,
     hows: Vec<How>,
 }
@@ -646,6 +650,7 @@ impl Compiler {
             probes: self.probes,
             events: self.events,
             numbered: Vec::new(),
+            logs: text.logs,
             keys: HashMap::default(),
             hows: self.hows,
         };

@@ -13,6 +13,7 @@ use crate::content::Memory;
 use crate::decode::{self, Clock, MAX_CALL_BYTES};
 use crate::hash::{Key, Keyed};
 use crate::json::Tapes;
+use crate::log_rows::decode_logs;
 use crate::message::Reading;
 use crate::otlp::Limits;
 use crate::plan::{DEFAULT_DEPTH, MAX_DEPTH, Plan};
@@ -23,8 +24,8 @@ use crate::shapes::Role;
 mod clew_kernel {
     #[pymodule_export]
     use super::{
-        Batch, Decoded, Decoder, SeenChunk, Verdict, canonical_json, canonical_message, content_hash,
-        count_spans, inspect, version,
+        Batch, Decoded, DecodedLogs, Decoder, SeenChunk, Verdict, canonical_json, canonical_message,
+        content_hash, count_spans, inspect, inspect_logs, version,
     };
 }
 
@@ -75,6 +76,33 @@ impl<'py> Body<'py> {
             },
         }
     }
+}
+
+/// Bodies of one call with their tenants' keys.
+fn pairs<'b>(bodies: &'b [Body<'_>], keys: &[Bound<'_, PyBytes>]) -> PyResult<Vec<(&'b [u8], Key)>> {
+    if bodies.len() != keys.len() {
+        return Err(PyValueError::new_err(format!(
+            "{} bodies came with {} keys, expected one key for each body",
+            bodies.len(),
+            keys.len()
+        )));
+    }
+    let mut pairs = Vec::with_capacity(bodies.len());
+    let mut total = 0usize;
+    for (body, key) in bodies.iter().zip(keys) {
+        total = total.saturating_add(body.as_slice().len());
+        pairs.push((body.as_slice(), key_of(key.as_bytes())?));
+    }
+    if total > MAX_CALL_BYTES {
+        return Err(PyValueError::new_err(format!(
+            "the bodies have {total} bytes together, expected at most {MAX_CALL_BYTES}; decode them in several calls"
+        )));
+    }
+    Ok(pairs)
+}
+
+fn verdicts(py: Python<'_>, verdicts: Vec<decode::Verdict>) -> PyResult<Vec<Py<Verdict>>> {
+    verdicts.into_iter().map(|verdict| Py::new(py, Verdict(verdict))).collect()
 }
 
 /// Span times from Python: what is before 1970 is taken for its first nanosecond.
@@ -130,40 +158,47 @@ impl Decoder {
         min_time_ns: i64,
         max_time_ns: i64,
     ) -> PyResult<Decoded> {
-        if bodies.len() != keys.len() {
-            return Err(PyValueError::new_err(format!(
-                "{} bodies came with {} keys, expected one key for each body",
-                bodies.len(),
-                keys.len()
-            )));
-        }
         let bodies = bodies.iter().map(Body::of).collect::<PyResult<Vec<_>>>()?;
-        let mut pairs: Vec<(&[u8], Key)> = Vec::with_capacity(bodies.len());
-        let mut total = 0usize;
-        for (body, key) in bodies.iter().zip(&keys) {
-            total = total.saturating_add(body.as_slice().len());
-            pairs.push((body.as_slice(), key_of(key.as_bytes())?));
-        }
-        if total > MAX_CALL_BYTES {
-            return Err(PyValueError::new_err(format!(
-                "the bodies have {total} bytes together, expected at most {MAX_CALL_BYTES}; decode them in several calls"
-            )));
-        }
+        let pairs = pairs(&bodies, &keys)?;
         let clock = Clock { now_ns, min_time_ns: bound(min_time_ns), max_time_ns: bound(max_time_ns) };
         let decoded = py.detach(|| {
             let Memories { contents, seen } = &mut *self.memories();
             decode::decode(&self.plan, contents, seen, &pairs, clock)
         });
-        let decoded = decoded.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        let decoded = decoded.map_err(failed)?;
         Ok(Decoded {
             spans: Py::new(py, Batch(decoded.spans))?,
             contents: Py::new(py, Batch(decoded.contents))?,
-            verdicts: decoded
-                .verdicts
-                .into_iter()
-                .map(|v| Py::new(py, Verdict(v)))
-                .collect::<PyResult<_>>()?,
+            verdicts: verdicts(py, decoded.verdicts)?,
             forgotten: decoded.forgotten,
+        })
+    }
+
+    #[pyo3(signature = (bodies, keys, *, now_ns, min_time_ns, max_time_ns))]
+    fn decode_logs(
+        &self,
+        py: Python<'_>,
+        bodies: Vec<Bound<'_, PyAny>>,
+        keys: Vec<Bound<'_, PyBytes>>,
+        now_ns: i64,
+        min_time_ns: i64,
+        max_time_ns: i64,
+    ) -> PyResult<DecodedLogs> {
+        let bodies = bodies.iter().map(Body::of).collect::<PyResult<Vec<_>>>()?;
+        let pairs = pairs(&bodies, &keys)?;
+        let clock = Clock { now_ns, min_time_ns: bound(min_time_ns), max_time_ns: bound(max_time_ns) };
+        let decoded = py.detach(|| decode_logs(&self.plan, &mut self.memories().contents, &pairs, clock));
+        let decoded = decoded.map_err(failed)?;
+        Ok(DecodedLogs {
+            logs: Py::new(py, Batch(decoded.logs))?,
+            messages: Py::new(py, Batch(decoded.messages))?,
+            contents: Py::new(py, Batch(decoded.contents))?,
+            spans: decoded
+                .spans
+                .iter()
+                .map(|made| made.as_ref().map(|body| PyBytes::new(py, body).unbind()))
+                .collect(),
+            verdicts: verdicts(py, decoded.verdicts)?,
         })
     }
 
@@ -203,6 +238,20 @@ struct Decoded {
     verdicts: Vec<Py<Verdict>>,
     #[pyo3(get)]
     forgotten: u64,
+}
+
+#[pyclass(frozen, module = "clew_kernel")]
+struct DecodedLogs {
+    #[pyo3(get)]
+    logs: Py<Batch>,
+    #[pyo3(get)]
+    messages: Py<Batch>,
+    #[pyo3(get)]
+    contents: Py<Batch>,
+    #[pyo3(get)]
+    spans: Vec<Option<Py<PyBytes>>>,
+    #[pyo3(get)]
+    verdicts: Vec<Py<Verdict>>,
 }
 
 #[pyclass(frozen, module = "clew_kernel")]
@@ -319,18 +368,39 @@ fn inspect(
     max_time_ns: i64,
     max_depth: u32,
 ) -> PyResult<Verdict> {
+    let limits = limits(max_span_bytes, min_time_ns, max_time_ns, max_depth)?;
+    judged(py, body, |body| crate::inspect(body, limits))
+}
+
+#[pyfunction]
+#[pyo3(signature = (body, *, max_span_bytes, min_time_ns, max_time_ns, max_depth=DEFAULT_DEPTH))]
+fn inspect_logs(
+    py: Python<'_>,
+    body: &Bound<'_, PyAny>,
+    max_span_bytes: usize,
+    min_time_ns: i64,
+    max_time_ns: i64,
+    max_depth: u32,
+) -> PyResult<Verdict> {
+    let limits = limits(max_span_bytes, min_time_ns, max_time_ns, max_depth)?;
+    judged(py, body, |body| crate::inspect_logs(body, limits))
+}
+
+fn limits(max_span_bytes: usize, min_time_ns: i64, max_time_ns: i64, max_depth: u32) -> PyResult<Limits> {
     if max_depth > MAX_DEPTH {
         return Err(PyValueError::new_err(format!("max_depth is {max_depth}, expected at most {MAX_DEPTH}")));
     }
-    let limits =
-        Limits { max_span_bytes, max_depth, min_time: bound(min_time_ns), max_time: bound(max_time_ns) };
+    Ok(Limits { max_span_bytes, max_depth, min_time: bound(min_time_ns), max_time: bound(max_time_ns) })
+}
+
+fn judged(
+    py: Python<'_>,
+    body: &Bound<'_, PyAny>,
+    judge: impl Fn(&[u8]) -> decode::Verdict + Sync,
+) -> PyResult<Verdict> {
     let body = Body::of(body)?;
     let body = body.as_slice();
-    Ok(Verdict(if body.len() < DETACH_BYTES {
-        crate::inspect(body, limits)
-    } else {
-        py.detach(|| crate::inspect(body, limits))
-    }))
+    Ok(Verdict(if body.len() < DETACH_BYTES { judge(body) } else { py.detach(|| judge(body)) }))
 }
 
 #[pyfunction]

@@ -85,7 +85,7 @@ struct Calls {
 
 /// Contents given out by this call.
 #[derive(Debug, Default)]
-struct Contents {
+pub struct Contents {
     requests: Vec<u32>,
     raw: Vec<u8>,
     canonical: Vec<u8>,
@@ -901,7 +901,7 @@ impl Calls {
 }
 
 impl Contents {
-    fn push(&mut self, request: u32, kind: &str, found: &crate::content::Found<'_>) {
+    pub fn push(&mut self, request: u32, kind: &str, found: &crate::content::Found<'_>) {
         self.requests.push(request);
         self.raw.extend_from_slice(&found.names.raw);
         self.canonical.extend_from_slice(&found.names.canonical);
@@ -910,7 +910,7 @@ impl Contents {
         self.lengths.push(found.text.len() as u64);
     }
 
-    fn build(self) -> Result<RecordBatch, ArrowError> {
+    pub fn build(self) -> Result<RecordBatch, ArrowError> {
         let rows = self.requests.len();
         let mut batch = Batch::default();
         batch.add("request", Arc::new(UInt32Array::from(self.requests)), false);
@@ -923,19 +923,20 @@ impl Contents {
     }
 }
 
+/// Columns on their way to being a record batch.
 #[derive(Default)]
-struct Batch {
+pub struct Batch {
     fields: Vec<Field>,
     columns: Vec<ArrayRef>,
 }
 
 impl Batch {
-    fn add(&mut self, name: &str, column: ArrayRef, nullable: bool) {
+    pub fn add(&mut self, name: &str, column: ArrayRef, nullable: bool) {
         self.fields.push(Field::new(name, column.data_type().clone(), nullable));
         self.columns.push(column);
     }
 
-    fn build(self, rows: usize) -> Result<RecordBatch, ArrowError> {
+    pub fn build(self, rows: usize) -> Result<RecordBatch, ArrowError> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::new(Schema::new(self.fields)), self.columns, &options)
     }
@@ -960,7 +961,8 @@ fn named<'n>(names: impl Iterator<Item = &'n String>) -> Vec<&'n str> {
     names.map(String::as_str).collect()
 }
 
-fn push_map<'a>(map: &mut Map<Strings>, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
+/// Adds a row of these attributes.
+pub fn push_map<'a>(map: &mut Map<Strings>, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
     for attr in attrs {
         map.keys.push(keys.code(attr.key));
         map.values.push_with(|out| as_string(&attr.value, out));

@@ -33,6 +33,11 @@ pub const fn fixed64(field: u32) -> u32 {
     field << 3 | FIXED64_TYPE
 }
 
+/// Tag of a fixed32 field.
+pub const fn fixed32(field: u32) -> u32 {
+    field << 3 | FIXED32_TYPE
+}
+
 /// Tag of a string, bytes or message field.
 pub const fn bytes(field: u32) -> u32 {
     field << 3 | BYTES_TYPE
@@ -127,6 +132,12 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(*head))
     }
 
+    pub fn fixed32(&mut self) -> Result<u32, Malformed> {
+        let (head, rest) = self.rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
+        self.rest = rest;
+        Ok(u32::from_le_bytes(*head))
+    }
+
     /// Steps over a field nobody asked for.
     pub fn skip(&mut self, tag: u32) -> Result<(), Malformed> {
         match tag & 7 {
@@ -140,11 +151,7 @@ impl<'a> Reader<'a> {
             VARINT_TYPE => self.varint().map(drop),
             FIXED64_TYPE => self.fixed64().map(drop),
             BYTES_TYPE => self.bytes().map(drop),
-            FIXED32_TYPE => {
-                let (_, rest) = self.rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
-                self.rest = rest;
-                Ok(())
-            }
+            FIXED32_TYPE => self.fixed32().map(drop),
             END_GROUP_TYPE => Err(GROUP),
             _ => Err(TAG),
         }

@@ -7,8 +7,9 @@
 
 use arrow_array::{Array, RecordBatch};
 use clew_kernel::decode::{Clock, Decoded, decode};
+use clew_kernel::log_rows::decode_logs;
 use clew_kernel::plan::Plan;
-use clew_kernel::{Limits, Memory, Seen, inspect};
+use clew_kernel::{Limits, Memory, Seen, inspect, inspect_logs};
 
 const NOW: u64 = 1_767_323_045_000_000_000;
 const PLAN: &str = r#"{
@@ -27,7 +28,12 @@ const PLAN: &str = r#"{
         {"name": "m", "keys": ["messages"], "kind": "message", "form": "elements", "calls": true},
         {"name": "w", "keys": ["system"], "kind": "system", "form": "whole"},
         {"name": "c", "keys": ["arguments"], "kind": "arguments", "form": "canonical"}
-    ]
+    ],
+    "logs": [{
+        "name": "codex", "prefix": "codex.", "joins": true, "duration_ms": "duration_ms", "success": "success",
+        "traces": [{"keys": ["conversation.id"], "root": "starts"}],
+        "events": {"user_prompt": {}, "tool_result": {"ids": [["call_id"]], "needs": ["call_id"], "failed": true}}
+    }]
 }"#;
 
 fn varint(mut value: u64) -> Vec<u8> {
@@ -91,6 +97,46 @@ fn seed() -> Vec<u8> {
     let scoped = [field(1, &scope), field(2, &span), field(2, &span), field(3, b"url")].concat();
     let resource = [attribute(1, "service.name", &text("s")), attribute(1, "model", &text("m"))].concat();
     field(1, &[field(1, &resource), field(2, &scoped)].concat())
+}
+
+fn logs_seed() -> Vec<u8> {
+    let nested = field(6, &attribute(1, "k", &field(5, &field(1, &text("x")))));
+    let log = [
+        fixed(1, NOW),
+        vec![0x10, 9],
+        field(3, b"INFO"),
+        field(5, &nested),
+        attribute(6, "event.name", &text("codex.user_prompt")),
+        attribute(6, "conversation.id", &text("c")),
+        attribute(6, "nested", &nested),
+        vec![0x45, 1, 0, 0, 0],
+        field(12, b"event"),
+    ]
+    .concat();
+    let tool = [
+        fixed(11, NOW),
+        field(5, &text("codex.tool_result")),
+        field(9, &[1; 16]),
+        field(10, &[2; 8]),
+        attribute(6, "call_id", &text("1")),
+        attribute(6, "duration_ms", &text("1.5")),
+        attribute(6, "success", &text("false")),
+    ]
+    .concat();
+    let choice = field(6, &[attribute(1, "index", &[0x18, 0]), attribute(1, "message", &nested)].concat());
+    let message = [
+        fixed(1, NOW),
+        field(5, &choice),
+        field(9, &[1; 16]),
+        field(10, &[2; 8]),
+        field(12, b"gen_ai.choice"),
+    ]
+    .concat();
+    let scope = [field(1, b"scope"), field(2, b"1.0"), attribute(3, "k", &text("v"))].concat();
+    let scoped =
+        [field(1, &scope), field(2, &log), field(2, &tool), field(2, &message), field(3, b"url")].concat();
+    let resource = attribute(1, "service.name", &text("s"));
+    field(1, &[field(1, &resource), field(2, &scoped), field(3, b"url")].concat())
 }
 
 /// Xorshift: the same mutants every time.
@@ -212,4 +258,64 @@ fn mutants_sent_again_are_all_duplicates_and_none_is_remembered_of_a_refused_bod
             assert_eq!(call(&seed()).spans, 1, "the seed's two spans have the same ids");
         }
     }
+}
+
+#[test]
+fn mutants_of_log_records_never_panic_and_never_give_invalid_arrow() {
+    let plan = Plan::parse(PLAN).unwrap();
+    let effort: usize = std::env::var("CLEW_KERNEL_EFFORT").map_or(1, |text| text.parse().unwrap());
+    let clock = Clock { now_ns: NOW as i64, min_time_ns: 1, max_time_ns: u64::MAX >> 1 };
+    let limits = Limits {
+        max_span_bytes: plan.max_span_bytes,
+        max_depth: plan.max_depth,
+        min_time: clock.min_time_ns,
+        max_time: clock.max_time_ns,
+    };
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut memory = Memory::default();
+    let (mut accepted, mut refused, mut made, mut messages) = (0, 0, 0, 0);
+    for _ in 0..2_000 * effort {
+        let bodies: Vec<Vec<u8>> = (0..4)
+            .map(|_| {
+                let mut body = logs_seed();
+                for _ in 0..=random.below(4) {
+                    mutate(&mut body, &mut random);
+                }
+                body
+            })
+            .collect();
+        let pairs: Vec<_> = bodies.iter().map(|body| (body.as_slice(), [9; 16])).collect();
+        let decoded = decode_logs(&plan, &mut memory, &pairs, clock).unwrap();
+        check(&decoded.logs);
+        check(&decoded.messages);
+        messages += decoded.messages.num_rows();
+        check(&decoded.contents);
+        let rows: u64 = decoded.verdicts.iter().map(|verdict| verdict.spans).sum();
+        assert_eq!(rows, decoded.logs.num_rows() as u64);
+        for ((body, verdict), spans) in bodies.iter().zip(&decoded.verdicts).zip(&decoded.spans) {
+            assert_eq!(inspect_logs(body, limits), *verdict);
+            refused += u64::from(verdict.error.is_some());
+            if let Some(spans) = spans {
+                let of_them = inspect(spans, limits);
+                assert_eq!(of_them.error, None);
+                made += of_them.spans;
+            }
+        }
+        accepted += rows;
+    }
+    assert!(accepted > 500 && refused > 1_000, "{accepted} records accepted, {refused} bodies refused");
+    assert!(made > 500, "{made} spans made");
+    assert!(messages > 300, "{messages} records with messages");
+}
+
+#[test]
+fn the_seed_of_log_records_itself_is_accepted() {
+    let plan = Plan::parse(PLAN).unwrap();
+    let clock = Clock { now_ns: NOW as i64, min_time_ns: 1, max_time_ns: u64::MAX >> 1 };
+    let decoded = decode_logs(&plan, &mut Memory::default(), &[(&logs_seed(), [9; 16])], clock).unwrap();
+    assert_eq!((decoded.verdicts[0].spans, &decoded.verdicts[0].error), (3, &None));
+    assert_eq!((decoded.messages.num_rows(), decoded.contents.num_rows()), (1, 1));
+    let pairs = [(decoded.spans[0].as_deref().unwrap(), [9; 16])];
+    let spans = decode(&plan, &mut Memory::default(), &mut Seen::off(), &pairs, clock).unwrap();
+    assert_eq!((spans.verdicts[0].spans, &spans.verdicts[0].error), (2, &None));
 }

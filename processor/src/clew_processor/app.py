@@ -44,6 +44,7 @@ from clew_processor.spool.files import DiskFiles
 from clew_processor.spool.intake import Intake, IntakeLimits
 from clew_processor.spool.opening import opened
 from clew_processor.spool.record import Kind, Record
+from clew_processor.spool.request import Signal
 from clew_processor.spool.reserve import Reserve
 from clew_processor.spool.worker import Worker
 from clew_processor.write.schema import Retention, apply_schema
@@ -51,7 +52,7 @@ from clew_processor.write.store import Store, parse_dsn
 from clew_processor.write.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -184,7 +185,7 @@ async def _serve(settings: Settings, hold: Hold, announce: Callable[[Addresses, 
     drained = await asyncio.to_thread(worker.drain, settings.shutdown_s)
     if not drained:
         log.warning(
-            "%d spans are left in the spool after %g s; they are stored after the next start",
+            "%d spans and log records are left in the spool after %g s; they are stored after the next start",
             metrics.ledger.in_flight,
             settings.shutdown_s,
         )
@@ -244,7 +245,11 @@ class _Spool:
         self._pace = Pace(
             every_s=settings.spool.checkpoint_s, every_bytes=min(MOST_REPLAYED_BYTES, settings.spool.max_bytes // 8)
         )
-        metrics.ledger.start(spooled=self.log.spans, settled=self.progress.mark.spans)
+        mark = self.progress.mark
+        left = self.log.read(mark.stored) if self.log.spans > mark.spans else ()
+        metrics.ledger.start(
+            spooled=self.log.spans, settled=mark.spans, logs=_log_records(placed.record for placed in left)
+        )
 
     def start(self, store: Store) -> Callable[[], str]:
         """Takes requests, and stores what is spooled.
@@ -297,7 +302,7 @@ class _Spool:
         self.progress.close()
 
     def _written(self, records: Sequence[Record]) -> None:
-        self._metrics.ledger.receive(self.log.spans)
+        self._metrics.ledger.receive(self.log.spans, logs=_log_records(records))
         self.worker.wake(closed=sum(record.kind is Kind.TICK for record in records))
 
 
@@ -324,6 +329,10 @@ class _Place:
     async def spool(self, changes: bytes) -> Refused | None:
         outcome = await self._spool.intake.order(Kind.REPRICE, changes)
         return outcome if isinstance(outcome, Refused) else None
+
+
+def _log_records(records: Iterable[Record]) -> int:
+    return sum(record.spans for record in records if record.kind.signal is Signal.LOGS)
 
 
 def _store(settings: Settings, *, is_first_start: bool) -> Store:

@@ -40,7 +40,7 @@ class BatchLimits(_Section):
     """How requests that arrive together become one batch."""
 
     max_spans: int = Field(10_000, ge=1, le=1_000_000)
-    """A batch is closed at this many spans."""
+    """A batch is closed at this many spans and log records."""
     max_wait_ms: int = Field(50, ge=0, le=10_000)
     """Or when its first request has waited this long."""
 
@@ -51,13 +51,13 @@ class Limits(_Section):
     request_bytes: int = Field(64 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
     """Largest request, after decompression (the default OTLP recommends; the kernel takes 256 MiB at once)."""
     span_bytes: int = Field(16 * 1024 * 1024, ge=1024)
-    """Largest single span."""
+    """Largest single span or log record."""
     waiting_bytes: int = Field(512 * 1024 * 1024, ge=1024)
     """Requests waiting in memory to be written to the spool; beyond it senders are told to try again."""
     past_days: int = Field(365, ge=1, le=36_500)
-    """Older spans are rejected."""
+    """Older spans and log records are rejected."""
     future_days: int = Field(1, ge=1, le=3650)
-    """Spans further in the future are rejected."""
+    """Those further in the future are rejected."""
 
 
 class Retention(_Section):
@@ -66,7 +66,9 @@ class Retention(_Section):
     spans_days: int = Field(30, ge=1, le=MAX_DAYS)
     """otel_traces, span_corrections and dead_letter."""
     content_days: int = Field(30, ge=1, le=MAX_DAYS)
-    """span_content, counted from when a content was last seen."""
+    """span_content, counted from when a content was last seen, and span_messages."""
+    logs_days: int = Field(30, ge=1, le=MAX_DAYS)
+    """otel_logs."""
     runs_days: int = Field(400, ge=1, le=MAX_DAYS)
     """runs, loops, gates, usage_1m and ledger_1m."""
 

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from clew_processor.pipeline import FAILED
+from clew_processor.spool.request import Signal
 from clew_processor.write.dead_letter import TABLE, Letter, letter_rows, retry_dead_letters
 
 if TYPE_CHECKING:
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from clew_processor.write.writer import Writer
 
 REFUSED = "refused"
-"""Reason in ledger_1m of spans whose rows the store refuses for good."""
-SPANS, LEDGER = "otel_traces", "ledger_1m"
+"""Reason in ledger_1m of spans and log records whose rows the store refuses for good."""
+LEDGER = "ledger_1m"
+COUNTED = {"otel_traces": Signal.TRACES, "otel_logs": Signal.LOGS}
+"""Tables whose rows the ledger counts, and as what."""
+WHERE = {Signal.TRACES: "request", Signal.LOGS: "logs_request"}
+"""What a dead letter says it was, where it is a whole request."""
 
 
 class Loader:
@@ -56,12 +61,13 @@ class Loader:
     def _store(self, batch: Batch, processed: Processed) -> pa.Table:
         write, at, ledger = self._writer.write, batch.arrival_ns, processed.ledger
         dead = write(batch.id, processed.tables, arrival_ns=at)
-        ledger.refused_by_store(dead.get(SPANS, {}), REFUSED)
+        for table, signal in COUNTED.items():
+            ledger.refused_by_store(dead.get(table, {}), REFUSED, signal=signal)
         if processed.failed:
             letters = [
                 Letter(
                     tenant=placed.record.tenant,
-                    where="request",
+                    where=WHERE[placed.record.kind.signal],
                     position=str(placed.start),
                     reason=f"{FAILED}: the stages raised an exception, the processor's log has it",
                     content=bytes(placed.record.body),
@@ -72,7 +78,8 @@ class Loader:
         for placed in processed.retries:
             ids = json.loads(bytes(placed.record.body))
             stored = retry_dead_letters(self._writer, f"{batch.id}:retry:{placed.start}", ids, arrival_ns=at)
-            ledger.retried(stored.get(SPANS, {}), REFUSED)
+            for table, signal in COUNTED.items():
+                ledger.retried(stored.get(table, {}), REFUSED, signal=signal)
         for start, tables in processed.repriced.items():
             write(f"{batch.id}:reprice:{start}", tables, arrival_ns=at)
         rows = ledger.rows(at)

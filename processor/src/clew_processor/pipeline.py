@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
 
 from clew_processor.enrich.price_file import PriceFileError
 from clew_processor.enrich.pricing import PriceBook
@@ -13,28 +15,29 @@ from clew_processor.prices import Prices
 from clew_processor.reprice import changes
 from clew_processor.rules import Rules
 from clew_processor.spool.record import Kind
-from clew_processor.spool.request import Request
+from clew_processor.spool.request import Request, Signal
 from clew_processor.state import packed, unpacked
 from clew_processor.write.ledger import LedgerCounts
-from clew_processor.write.rows import content_rows, span_rows
+from clew_processor.write.rows import content_rows, log_rows, message_rows, span_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    import pyarrow as pa
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from clew_processor.control.metrics import Metrics
-    from clew_processor.decode.decoder import DecodedBatch, Decoder
+    from clew_processor.decode.decoder import Decoder
     from clew_processor.enrich.enricher import Enricher
     from clew_processor.normalise.normaliser import Normaliser
     from clew_processor.sample.sampler import Sampler
     from clew_processor.spool.batches import Batch
+    from clew_processor.spool.intake import Verdict
     from clew_processor.spool.record import Placed, Record
 
 log = logging.getLogger(__name__)
 
 UNDECODABLE, DAMAGED, FAILED = "undecodable", "damaged", "failed"
 """Reasons in ledger_1m: refused at the door; its record on disk was damaged; the stages could not process it."""
+SPANS_FROM_LOGS = "spans_from_logs"
+"""Signal in ledger_1m of spans that log records became: nobody sent them, so they are none of `traces`."""
 STATE_FORMAT = 2
 """Raised when what stages remember changes its form: an older checkpoint is then not read."""
 
@@ -55,7 +58,7 @@ class Processed:
 
     Attributes:
         tables: rows by table, in the order in which they are written; the ledger's come last and from elsewhere.
-        ledger: what became of its spans.
+        ledger: what became of its spans and log records.
         failed: requests that the stages could not process.
         retries: orders to try dead letters again.
         repriced: rows by table for each order that changes costs, by the position of the order.
@@ -90,16 +93,16 @@ class Pipeline:
     def process(self, batch: Batch, excluded: Collection[int]) -> Processed:
         """See `spool.consumer.Stages`."""
         processed = Processed()
-        requests: list[Placed] = []
+        requests: dict[Kind, list[Placed]] = {Kind.TRACES: [], Kind.LOGS: []}
         if batch.lost_spans > 0:
             processed.ledger.rejected("", DAMAGED, batch.lost_spans)
         for placed in batch.records:
             record = placed.record
             if placed.start in excluded:
-                processed.ledger.dead(record.tenant, FAILED, record.spans)
+                processed.ledger.dead(record.tenant, FAILED, record.spans, signal=record.kind.signal)
                 processed.failed.append(placed)
-            elif record.kind is Kind.UNDECODABLE:
-                processed.ledger.rejected(record.tenant, UNDECODABLE, record.spans)
+            elif record.kind in (Kind.UNDECODABLE, Kind.UNDECODABLE_LOGS):
+                processed.ledger.rejected(record.tenant, UNDECODABLE, record.spans, signal=record.kind.signal)
             elif record.kind is Kind.RETRY:
                 processed.retries.append(placed)
             elif record.kind is Kind.RULES:
@@ -109,9 +112,8 @@ class Pipeline:
             elif record.kind is Kind.REPRICE:
                 self._reprice(placed, batch.arrival_ns, processed)
             else:
-                requests.append(placed)
-        if requests:
-            self._rows(requests, batch.arrival_ns, processed)
+                requests[record.kind].append(placed)
+        self._rows(requests, batch.arrival_ns, processed)
         return processed
 
     def tick(self, arrival_ns: int) -> None:
@@ -122,12 +124,12 @@ class Pipeline:
         """See `spool.consumer.Stages`."""
         found = []
         for placed in batch.records:
-            if placed.record.kind is not Kind.TRACES:
+            if placed.record.kind not in (Kind.TRACES, Kind.LOGS):
                 continue
             alone = Pipeline(self._new_stages, self._rules, self._metrics)
             alone._price_by(self._prices, self._book)
             try:
-                alone._rows([placed], batch.arrival_ns, Processed())
+                alone._rows({placed.record.kind: [placed]}, batch.arrival_ns, Processed())
             except BaseException:  # the kernel's panics are no `Exception`
                 found.append(placed.start)
         return found
@@ -233,12 +235,33 @@ class Pipeline:
         self._version = max(self._version + 1, arrival_ns)
         return self._version
 
-    def _rows(self, placed: Sequence[Placed], arrival_ns: int, processed: Processed) -> None:
-        stages, records = self._stages, [one.record for one in placed]
+    def _rows(self, requests: Mapping[Kind, Sequence[Placed]], arrival_ns: int, processed: Processed) -> None:
+        arrivals = [_Arrival.of(placed.record) for placed in requests.get(Kind.TRACES, ())]
+        if logs := requests.get(Kind.LOGS):
+            arrivals += self._log_rows([_Arrival.of(placed.record) for placed in logs], arrival_ns, processed)
+        if arrivals:
+            self._span_rows(arrivals, arrival_ns, processed)
+
+    def _log_rows(self, arrivals: Sequence[_Arrival], arrival_ns: int, processed: Processed) -> list[_Arrival]:
+        """What became spans."""
         with self._metrics.stage("decode"):
-            requests = [Request(record.body, record.tenant, record.arrival_ns) for record in records]
-            batch = stages.decoder.decode(requests, arrival_ns)
-        _count_verdicts(batch, records, processed.ledger)
+            batch = self._stages.decoder.decode_logs([arrival.request for arrival in arrivals], arrival_ns)
+        _count_verdicts(batch.verdicts, arrivals, processed.ledger)
+        for arrival, verdict in zip(arrivals, batch.verdicts, strict=True):
+            processed.ledger.stored(arrival.request.tenant, verdict.spans, signal=Signal.LOGS)
+        with self._metrics.stage("write"):
+            processed.tables |= {
+                "span_contents": content_rows(batch),
+                "span_messages": message_rows(batch, version=arrival_ns),
+                "otel_logs": log_rows(batch),
+            }
+        return [_Arrival(request, SPANS_FROM_LOGS, 1) for request in batch.spans]
+
+    def _span_rows(self, arrivals: Sequence[_Arrival], arrival_ns: int, processed: Processed) -> None:
+        stages = self._stages
+        with self._metrics.stage("decode"):
+            batch = stages.decoder.decode([arrival.request for arrival in arrivals], arrival_ns)
+        _count_verdicts(batch.verdicts, arrivals, processed.ledger)
         self._metrics.count_resends(late=sum(verdict.late for verdict in batch.verdicts), forgotten=batch.forgotten)
         if not batch.spans.num_rows:
             return
@@ -252,10 +275,10 @@ class Pipeline:
             sample = stages.sampler.sample(spans, enriched.loops)
         with self._metrics.stage("enrich"):
             runs = run_rows(spans, enriched.usage, enriched.loops, sample.kept)
-        processed.ledger.taken(spans, sample)
+        processed.ledger.taken(spans, sample, [arrival.signal for arrival in arrivals])
         with self._metrics.stage("write"):
             processed.tables |= {
-                "span_contents": content_rows(batch),
+                "span_contents": _together(processed.tables.get("span_contents"), content_rows(batch)),
                 "gates": enriched.gate_rows,
                 "loop_versions": enriched.loop_rows,
                 "span_corrections": enriched.correction_rows,
@@ -266,9 +289,30 @@ class Pipeline:
             }
 
 
-def _count_verdicts(batch: DecodedBatch, records: Sequence[Record], ledger: LedgerCounts) -> None:
-    for record, verdict in zip(records, batch.verdicts, strict=True):
+def _together(one: pa.Table | None, other: pa.Table | None) -> pa.Table | None:
+    """Rows of one table."""
+    if one is None or other is None:
+        return one or other
+    return pa.concat_tables([one, other]).unify_dictionaries()
+
+
+class _Arrival(NamedTuple):
+    """A request of a batch, what it counts as in the ledger, and how many it counts for if it cannot be decoded."""
+
+    request: Request
+    signal: str
+    weight: int
+
+    @classmethod
+    def of(cls, record: Record) -> _Arrival:
+        signal = record.kind.signal
+        return cls(Request(record.body, record.tenant, record.arrival_ns, signal), signal, record.spans)
+
+
+def _count_verdicts(verdicts: Sequence[Verdict], arrivals: Sequence[_Arrival], ledger: LedgerCounts) -> None:
+    for arrival, verdict in zip(arrivals, verdicts, strict=True):
+        tenant, signal = arrival.request.tenant, arrival.signal
         if verdict.error is not None:  # the door thought otherwise; it cannot be, but must not be lost
-            ledger.rejected(record.tenant, UNDECODABLE, record.spans)
+            ledger.rejected(tenant, UNDECODABLE, arrival.weight, signal=signal)
         for reason, rejected in verdict.rejected:
-            ledger.rejected(record.tenant, reason, rejected)
+            ledger.rejected(tenant, reason, rejected, signal=signal)

@@ -9,11 +9,10 @@ import clew_kernel
 import pyarrow as pa
 
 from clew_processor.decode.plan import extraction_plan
+from clew_processor.spool.request import Request, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from clew_processor.spool.request import Request
 
 NS_PER_DAY = 86_400 * 10**9
 DOOR_SLACK_NS = 3600 * 10**9
@@ -41,6 +40,29 @@ class DecodedBatch:
     contents: pa.RecordBatch
     verdicts: list[clew_kernel.Verdict]
     forgotten: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedLogs:
+    """What the kernel made of some requests of log records.
+
+    Attributes:
+        arrival_ns: when the batch was closed, Unix ns.
+        tenants: tenant of each request, in order.
+        logs: one row per accepted log record (columns: `clew_kernel.pyi`).
+        messages: one row per record that holds messages of a span.
+        contents: one row per distinct content of these not written lately.
+        verdicts: one per request, in order.
+        spans: those that log records of agents became, as requests: no more than one for each request.
+    """
+
+    arrival_ns: int
+    tenants: list[str]
+    logs: pa.RecordBatch
+    messages: pa.RecordBatch
+    contents: pa.RecordBatch
+    verdicts: list[clew_kernel.Verdict]
+    spans: list[Request]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +112,7 @@ class Decoder:
         earliest, latest = self._window.around(arrival_ns, slack_ns=DOOR_SLACK_NS)
         decoded = self._kernel.decode(
             [request.body for request in requests],
-            [tenant_key(self._content_key, request.tenant) for request in requests],
+            self._keys(requests),
             now_ns=arrival_ns,
             min_time_ns=earliest,
             max_time_ns=latest,
@@ -103,6 +125,33 @@ class Decoder:
             verdicts=decoded.verdicts,
             forgotten=decoded.forgotten,
         )
+
+    def decode_logs(self, requests: Sequence[Request], arrival_ns: int) -> DecodedLogs:
+        """The same for requests of log records."""
+        earliest, latest = self._window.around(arrival_ns, slack_ns=DOOR_SLACK_NS)
+        decoded = self._kernel.decode_logs(
+            [request.body for request in requests],
+            self._keys(requests),
+            now_ns=arrival_ns,
+            min_time_ns=earliest,
+            max_time_ns=latest,
+        )
+        return DecodedLogs(
+            arrival_ns=arrival_ns,
+            tenants=[request.tenant for request in requests],
+            logs=pa.record_batch(decoded.logs),
+            messages=pa.record_batch(decoded.messages),
+            contents=pa.record_batch(decoded.contents),
+            verdicts=decoded.verdicts,
+            spans=[
+                Request(body, request.tenant, request.arrival_ns)
+                for request, body in zip(requests, decoded.spans, strict=True)
+                if body is not None
+            ],
+        )
+
+    def _keys(self, requests: Sequence[Request]) -> list[bytes]:
+        return [tenant_key(self._content_key, request.tenant) for request in requests]
 
     def state(self) -> list[SeenState]:
         """Which spans came. Contents are not in it: one that is emitted again replaces itself in the store."""
@@ -126,11 +175,14 @@ def inspector(*, max_span_bytes: int, window: TimeWindow) -> Callable[[Request],
 
     def inspect(request: Request) -> clew_kernel.Verdict:
         earliest, latest = window.around(request.arrival_ns)
-        return clew_kernel.inspect(
+        return _INSPECT[request.signal](
             request.body, max_span_bytes=max_span_bytes, min_time_ns=earliest, max_time_ns=latest
         )
 
     return inspect
+
+
+_INSPECT = {Signal.TRACES: clew_kernel.inspect, Signal.LOGS: clew_kernel.inspect_logs}
 
 
 def tenant_key(content_key: bytes, tenant: str) -> bytes:

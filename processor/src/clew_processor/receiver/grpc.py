@@ -10,19 +10,24 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from clew_processor.control.health import Stage
 from clew_processor.errors import RefusalKind, Refused, StartError
 from clew_processor.receiver.listen import listening
-from clew_processor.spool.request import Receipt, Request
+from clew_processor.receiver.signals import METRICS_NOT_TAKEN, METRICS_SERVICE, TAKEN
+from clew_processor.spool.request import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from clew_processor.control.health import Health
     from clew_processor.control.metrics import Metrics
+    from clew_processor.receiver.signals import Taken
     from clew_processor.spool.intake import Intake
 
-TRACE_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+    Context = grpc.aio.ServicerContext[bytes, bytes]
+    Export = Callable[[bytes, Context], Awaitable[bytes]]
+
 RETRY_AFTER_S = 1
 """The stock Python exporter gives up after about 8 s in all, and at once when asked to wait longer than it has left."""
 MAX_TEXT = 300
@@ -33,21 +38,16 @@ CODES = {
     RefusalKind.TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
     RefusalKind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
 }
-OTHER_SIGNALS = {
-    "opentelemetry.proto.collector.logs.v1.LogsService": "logs",
-    "opentelemetry.proto.collector.metrics.v1.MetricsService": "metrics",
-}
-"""Service -> signal that is not taken."""
 
 
 class GrpcReceiver:
-    """Serves TraceService/Export and gRPC health checking on one port."""
+    """Serves Export of each signal that is taken and gRPC health checking on one port."""
 
     def __init__(self, *, tenant: str, max_request_bytes: int, health_state: Health, metrics: Metrics) -> None:
         """Binds nothing yet.
 
         Args:
-            tenant: whose spans these are.
+            tenant: whose requests these are.
             max_request_bytes: larger requests are refused, after decompression.
             health_state: what health checks answer.
             metrics: counts requests.
@@ -98,15 +98,8 @@ class GrpcReceiver:
         self._intake = intake
         self._server.add_generic_rpc_handlers(
             (
-                grpc.method_handlers_generic_handler(
-                    TRACE_SERVICE, {"Export": grpc.unary_unary_rpc_method_handler(self._export)}
-                ),
-                *(
-                    grpc.method_handlers_generic_handler(
-                        service, {"Export": grpc.unary_unary_rpc_method_handler(_refuse_signal(signal))}
-                    )
-                    for service, signal in OTHER_SIGNALS.items()
-                ),
+                *(_handler(taken.service, self._export(taken)) for taken in TAKEN),
+                _handler(METRICS_SERVICE, _refuse_metrics),
             )
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -116,7 +109,7 @@ class GrpcReceiver:
         """Tells health checks where the processor is."""
         serving = health_pb2.HealthCheckResponse.SERVING
         status = serving if stage is Stage.SERVING else health_pb2.HealthCheckResponse.NOT_SERVING
-        for service in ("", TRACE_SERVICE):
+        for service in ("", *(taken.service for taken in TAKEN)):
             await self._health.set(service, status)
 
     async def stop(self, grace_s: float) -> None:
@@ -124,27 +117,20 @@ class GrpcReceiver:
         if self._server is not None:
             await self._server.stop(grace_s)
 
-    async def _export(self, body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-        assert self._intake is not None
-        outcome = await self._intake.submit(Request(body, self._tenant, time.time_ns()))
-        del body  # abort raises, and what it raises outlives the call by some time
-        if isinstance(outcome, Refused):
-            code, text = CODES[outcome.kind], clipped(str(outcome))
-            self._metrics.count_request("grpc", code.name)
-            context.set_trailing_metadata(_details(code, text))
-            await context.abort(code, text)
-        self._metrics.count_request("grpc", "OK")
-        return response(outcome)
+    def _export(self, taken: Taken) -> Export:
+        async def export(body: bytes, context: Context) -> bytes:
+            assert self._intake is not None
+            outcome = await self._intake.submit(Request(body, self._tenant, time.time_ns(), taken.signal))
+            del body  # abort raises, and what it raises outlives the call by some time
+            if isinstance(outcome, Refused):
+                code, text = CODES[outcome.kind], clipped(str(outcome))
+                self._metrics.count_request("grpc", code.name)
+                context.set_trailing_metadata(_details(code, text))
+                await context.abort(code, text)
+            self._metrics.count_request("grpc", "OK")
+            return taken.response(outcome)
 
-
-def response(receipt: Receipt) -> bytes:
-    """The serialized ExportTraceServiceResponse: empty for a full success, `partial_success` otherwise."""
-    if not receipt.rejected:
-        return b""
-    message = ExportTraceServiceResponse()
-    message.partial_success.rejected_spans = receipt.rejected
-    message.partial_success.error_message = receipt.message
-    return message.SerializeToString()
+        return export
 
 
 def clipped(text: str) -> str:
@@ -175,14 +161,10 @@ def _details(code: grpc.StatusCode, text: str) -> tuple[tuple[str, bytes], ...]:
     return tuple(trailers)
 
 
-def not_taken(signal: str) -> str:
-    """What the sender of another signal is told."""
-    return f"{signal} are not taken yet, only traces: set OTEL_{signal.upper()}_EXPORTER=none"
+def _handler(service: str, export: Export) -> grpc.GenericRpcHandler:
+    return grpc.method_handlers_generic_handler(service, {"Export": grpc.unary_unary_rpc_method_handler(export)})
 
 
-def _refuse_signal(signal: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - grpc's handler type has no name
-    async def refuse(_body: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, not_taken(signal))
-        return b""
-
-    return refuse
+async def _refuse_metrics(_body: bytes, context: Context) -> bytes:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, METRICS_NOT_TAKEN)
+    return b""

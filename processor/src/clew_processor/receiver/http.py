@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
@@ -16,23 +17,16 @@ from starlette.routing import Route
 
 from clew_processor.control.metrics import CONTENT_TYPE
 from clew_processor.errors import RefusalKind, Refused
-from clew_processor.receiver.grpc import (
-    OTHER_SIGNALS,
-    RETRY_AFTER_S,
-    clipped,
-    not_taken,
-    response,
-    status_message,
-)
+from clew_processor.receiver.grpc import RETRY_AFTER_S, clipped, status_message
+from clew_processor.receiver.signals import METRICS, METRICS_NOT_TAKEN, TAKEN
 from clew_processor.spool.request import Request as SpoolRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from starlette.requests import Request
 
     from clew_processor.control.health import Health
     from clew_processor.control.metrics import Metrics
+    from clew_processor.receiver.signals import Taken
     from clew_processor.spool.intake import Intake, Outcome
 
 PROTOBUF = "application/x-protobuf"
@@ -64,13 +58,13 @@ def http_app(
     Args:
         intake: where requests go.
         reprice: prices stored calls again.
-        tenant: whose spans these are.
+        tenant: whose requests these are.
         max_request_bytes: larger requests are refused, before and after decompression.
         health: what /healthz and /readyz answer.
         metrics: what /metrics shows.
     """
 
-    async def traces(request: Request) -> Response:
+    async def export(taken: Taken, request: Request) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != PROTOBUF:
             metrics.count_request("http", "415")
@@ -82,7 +76,7 @@ def http_app(
         outcome: Outcome
         try:
             body = await _body(request, max_request_bytes)
-            outcome = await intake.submit(SpoolRequest(body, tenant, time.time_ns()))
+            outcome = await intake.submit(SpoolRequest(body, tenant, time.time_ns(), taken.signal))
         except ClientDisconnect:
             return Response(status_code=400)
         except Refused as refused:
@@ -93,7 +87,7 @@ def http_app(
             headers = {"Retry-After": str(RETRY_AFTER_S)} if http == 503 else {}
             return Response(status_message(code, clipped(str(outcome))).SerializeToString(), http, headers, PROTOBUF)
         metrics.count_request("http", "200")
-        return Response(response(outcome), 200, media_type=PROTOBUF)
+        return Response(taken.response(outcome), 200, media_type=PROTOBUF)
 
     async def retry_dead_letters(request: Request) -> Response:
         if request.headers.get("content-type", "").partition(";")[0] != JSON:  # so no web page can ask without asking
@@ -126,12 +120,9 @@ def http_app(
             headers = {"Retry-After": str(RETRY_AFTER_S)} if code == 503 else {}
             return PlainTextResponse(f"{refused}\n", code, headers)
 
-    def refuse(signal: str) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(_request: Request) -> Response:
-            text = not_taken(signal)
-            return Response(status_message(grpc.StatusCode.NOT_FOUND, text).SerializeToString(), 404, None, PROTOBUF)
-
-        return answer
+    async def metrics_not_taken(_request: Request) -> Response:
+        status = status_message(grpc.StatusCode.NOT_FOUND, METRICS_NOT_TAKEN)
+        return Response(status.SerializeToString(), 404, None, PROTOBUF)
 
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse(f"{health.stage.value}\n")
@@ -146,8 +137,8 @@ def http_app(
 
     return Starlette(
         routes=[
-            Route("/v1/traces", traces, methods=["POST"]),
-            *(Route(f"/v1/{signal}", refuse(signal), methods=["POST"]) for signal in OTHER_SIGNALS.values()),
+            *(Route(f"/v1/{taken.signal}", partial(export, taken), methods=["POST"]) for taken in TAKEN),
+            Route(f"/v1/{METRICS}", metrics_not_taken, methods=["POST"]),
             Route("/v1/dead-letter/retry", retry_dead_letters, methods=["POST"]),
             Route("/v1/reprice", reprice_calls, methods=["POST"]),
             Route("/healthz", healthz),

@@ -19,7 +19,7 @@ class BatchLimits:
     """How batches are cut.
 
     Attributes:
-        max_spans: a batch is closed once it holds this many spans.
+        max_spans: a batch is closed once it holds this many spans and log records.
         max_wait_s: or once its first request has waited this long.
         tick_s: seconds between ticks while nothing arrives.
         settle_s: how long after the last request time has to go on; later nobody waits for anything.

@@ -33,7 +33,7 @@ class Verdict(Protocol):
 
     @property
     def spans(self) -> int:
-        """Spans that will be taken."""
+        """Spans, or log records, that will be taken."""
 
     @property
     def error(self) -> str | None:
@@ -41,7 +41,7 @@ class Verdict(Protocol):
 
     @property
     def rejected(self) -> list[tuple[str, int]]:
-        """Reason and number of spans that will not be taken."""
+        """Reason and number of those that will not be taken."""
 
     @property
     def message(self) -> str:
@@ -49,7 +49,7 @@ class Verdict(Protocol):
 
     @property
     def resource_bytes(self) -> int:
-        """Bytes of what its spans share and rows repeat."""
+        """Bytes of what they share and rows repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +134,14 @@ class Intake:
         """
         verdict = self._inspect(request)
         if verdict.error is not None:
-            await self._write(Record(Kind.UNDECODABLE, request.arrival_ns, request.tenant, 1), Receipt())  # counted
+            kind = Kind.of(request.signal, decodable=False)
+            await self._write(Record(kind, request.arrival_ns, request.tenant, 1), Receipt())  # counted
             return Refused(RefusalKind.MALFORMED, verdict.error)
         rejected = sum(count for _, count in verdict.rejected)
         if not verdict.spans + rejected:
             return Receipt()
         record = Record(
-            Kind.TRACES,
+            Kind.of(request.signal),
             request.arrival_ns,
             request.tenant,
             verdict.spans + rejected,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
+from clew_processor.spool.request import Signal
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -36,15 +38,31 @@ class Kind(IntEnum):
     TICK = 2
     """Closes a batch and is its clock. With nothing since the last one: time that passed without data."""
     UNDECODABLE = 3
-    """A request that was refused at the door: only counted."""
+    """A request of spans that was refused at the door: only counted."""
     RETRY = 4
     """Dead letters to try again: their ids as JSON."""
     RULES = 5
     """What is in force from here on; a batch of its own."""
+    LOGS = 6
+    """An ExportLogsServiceRequest."""
+    UNDECODABLE_LOGS = 7
+    """A request of log records that was refused at the door: only counted."""
     PRICES = 10
     """The prices in force from the batch on in which it lies."""
     REPRICE = 11
     """Costs of stored spans that are others now."""
+
+    @property
+    def signal(self) -> Signal:
+        """What a record of a request counts as."""
+        return Signal.LOGS if self in (Kind.LOGS, Kind.UNDECODABLE_LOGS) else Signal.TRACES
+
+    @classmethod
+    def of(cls, signal: Signal, *, decodable: bool = True) -> Kind:
+        """That of a request."""
+        if signal is Signal.LOGS:
+            return cls.LOGS if decodable else cls.UNDECODABLE_LOGS
+        return cls.TRACES if decodable else cls.UNDECODABLE
 
 
 class Record(NamedTuple):
@@ -54,7 +72,7 @@ class Record(NamedTuple):
         kind: what the body is.
         arrival_ns: Unix ns.
         tenant: whose it is.
-        spans: how many spans it counts as in the ledger.
+        spans: how many spans, or log records, it counts as in the ledger.
         body: its bytes.
         weight: bytes it may become where that is more, as far as known; not written.
     """

@@ -1,4 +1,4 @@
-"""What became of a batch's spans, as rows of ledger_1m."""
+"""What became of a batch's spans and log records, as rows of ledger_1m."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from clew_processor.spool.request import Signal
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from clew_processor.normalise.spans import Spans
     from clew_processor.sample.sampler import Sample
-
-SIGNAL = "traces"
 
 
 @dataclass(slots=True)
@@ -26,41 +26,58 @@ class _Count:
 
 
 class LedgerCounts:
-    """Counts by tenant and reason; each adds up by itself."""
+    """Counts by signal, tenant and reason; each adds up by itself.
+
+    What is counted are spans unless a signal is given.
+    """
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str], _Count] = {}
+        self._counts: dict[tuple[str, str, str], _Count] = {}
 
-    def taken(self, spans: Spans, sample: Sample) -> None:
-        """Spans that are stored or sampled out."""
-        words = spans.tenant.words
-        every = np.bincount(spans.tenant.codes, minlength=len(words)).tolist()
-        kept = np.bincount(spans.tenant.codes[sample.kept], minlength=len(words)).tolist()
-        for tenant, all_of, stored in zip(words, every, kept, strict=True):
+    def taken(self, spans: Spans, sample: Sample, signals: Sequence[str]) -> None:
+        """Spans that are stored or sampled out.
+
+        Args:
+            spans: all of a batch.
+            sample: which of them are stored.
+            signals: what those of each request count as.
+        """
+        words, names = spans.tenant.words, sorted(set(signals))
+        of_request = np.array([names.index(signal) for signal in signals])
+        groups = of_request[spans.otlp.column("request").to_numpy()] * len(words) + spans.tenant.codes
+        every = np.bincount(groups, minlength=len(names) * len(words)).tolist()
+        kept = np.bincount(groups[sample.kept], minlength=len(every)).tolist()
+        keys = [(signal, tenant) for signal in names for tenant in words]
+        for (signal, tenant), all_of, stored in zip(keys, every, kept, strict=True):
             if all_of:
-                count = self._of(tenant, "")
+                count = self._of(tenant, "", signal)
                 count.stored += stored
                 count.sampled_out += all_of - stored
 
-    def rejected(self, tenant: str, reason: str, spans: int) -> None:
-        """Spans that are not taken."""
-        self._of(tenant, reason).rejected += spans
+    def stored(self, tenant: str, count: int, *, signal: str) -> None:
+        """What is stored as it came."""
+        if count:
+            self._of(tenant, "", signal).stored += count
 
-    def dead(self, tenant: str, reason: str, spans: int) -> None:
-        """Spans that were never processed and are dead letters."""
-        self._of(tenant, reason).dead_letter += spans
+    def rejected(self, tenant: str, reason: str, count: int, *, signal: str = Signal.TRACES) -> None:
+        """What is not taken."""
+        self._of(tenant, reason, signal).rejected += count
 
-    def refused_by_store(self, spans: Mapping[str, int], reason: str) -> None:
-        """Spans by tenant that were to be stored and are dead letters instead."""
-        for tenant, count in spans.items():
-            self._of(tenant, "").stored -= count
-            self._of(tenant, reason).dead_letter += count
+    def dead(self, tenant: str, reason: str, count: int, *, signal: str = Signal.TRACES) -> None:
+        """What was never processed and is a dead letter."""
+        self._of(tenant, reason, signal).dead_letter += count
 
-    def retried(self, spans: Mapping[str, int], reason: str) -> None:
-        """Spans by tenant that were dead letters and are stored now; they are received no second time."""
-        for tenant, count in spans.items():
-            self._of(tenant, "").stored += count
-            self._of(tenant, reason).dead_letter -= count
+    def refused_by_store(self, rows: Mapping[str, int], reason: str, *, signal: str = Signal.TRACES) -> None:
+        """What, by tenant, was to be stored and is a dead letter instead."""
+        for tenant, count in rows.items():
+            self._of(tenant, "", signal).stored -= count
+            self._of(tenant, reason, signal).dead_letter += count
+
+    def retried(self, rows: Mapping[str, int], reason: str, *, signal: str = Signal.TRACES) -> None:
+        """What, by tenant, was a dead letter and is stored now; it is received no second time."""
+        for tenant, count in rows.items():
+            self._of(tenant, "", signal).stored += count
+            self._of(tenant, reason, signal).dead_letter -= count
 
     def rows(self, arrival_ns: int) -> pa.Table:
         """Rows of ledger_1m, in the minute of arrival (Unix ns)."""
@@ -73,9 +90,9 @@ class LedgerCounts:
         return pa.table(
             {
                 "minute": pa.array(np.full(len(counts), minute, np.uint32)),
-                "tenant_id": pa.array([tenant for tenant, _ in self._counts], pa.utf8()),
-                "signal": pa.array([SIGNAL] * len(counts), pa.utf8()),
-                "reason": pa.array([reason for _, reason in self._counts], pa.utf8()),
+                "tenant_id": pa.array([tenant for _, tenant, _ in self._counts], pa.utf8()),
+                "signal": pa.array([signal for signal, _, _ in self._counts], pa.utf8()),
+                "reason": pa.array([reason for _, _, reason in self._counts], pa.utf8()),
                 "received": pa.array(stored + sampled_out + rejected + dead),
                 "stored": pa.array(stored),
                 "sampled_out": pa.array(sampled_out),
@@ -84,5 +101,5 @@ class LedgerCounts:
             }
         )
 
-    def _of(self, tenant: str, reason: str) -> _Count:
-        return self._counts.setdefault((tenant, reason), _Count())
+    def _of(self, tenant: str, reason: str, signal: str = Signal.TRACES) -> _Count:
+        return self._counts.setdefault((str(signal), tenant, reason), _Count())

@@ -38,6 +38,8 @@ _NS, _S, _DAYS = 86_400 * 10**9, 86_400, 1
 
 KEYS: Final = {
     "otel_traces": Key("Timestamp", _NS, Period.DAY),
+    "otel_logs": Key("Timestamp", _NS, Period.DAY),
+    "span_messages": Key("at", _NS, Period.DAY),
     "gates": Key("requested_at", _NS, Period.DAY),
     "loop_versions": Key("started_at", _NS, Period.DAY),
     "usage_1m": Key("minute", _S, Period.DAY),

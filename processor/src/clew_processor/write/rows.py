@@ -10,7 +10,9 @@ import pyarrow as pa
 from clew_processor.arrow import decimals, milliseconds
 
 if TYPE_CHECKING:
-    from clew_processor.decode.decoder import DecodedBatch
+    from collections.abc import Sequence
+
+    from clew_processor.decode.decoder import DecodedBatch, DecodedLogs
     from clew_processor.enrich.context import Context
     from clew_processor.enrich.usage import Usage
     from clew_processor.normalise.spans import Spans
@@ -104,15 +106,14 @@ def span_rows(spans: Spans, usage: Usage, context: Context, sample: Sample) -> p
     return table if sample.kept.all() else table.filter(pa.array(sample.kept))
 
 
-def content_rows(batch: DecodedBatch) -> pa.Table | None:
+def content_rows(batch: DecodedBatch | DecodedLogs) -> pa.Table | None:
     """Rows of span_contents: the contents not written lately; None when there are none."""
     contents = batch.contents
     if not contents.num_rows:
         return None
-    request = contents.column("request").to_numpy()
     return pa.table(
         {
-            "tenant_id": pa.array([batch.tenants[i] for i in request.tolist()], pa.utf8()).dictionary_encode(),
+            "tenant_id": _tenants(batch.tenants, contents),
             "hash": contents.column("hash"),
             "canonical_hash": contents.column("canonical_hash"),
             "kind": contents.column("kind"),
@@ -120,4 +121,39 @@ def content_rows(batch: DecodedBatch) -> pa.Table | None:
             "bytes": contents.column("bytes"),
             "seen_at": milliseconds(batch.arrival_ns, contents.num_rows),
         }
+    )
+
+
+def log_rows(batch: DecodedLogs) -> pa.Table | None:
+    """Rows of otel_logs; None when there are none."""
+    logs = batch.logs
+    if not logs.num_rows:
+        return None
+    columns = {"TenantId": _tenants(batch.tenants, logs)}
+    columns |= {name: logs.column(name) for name in logs.schema.names if name != "request"}
+    return pa.table(columns)
+
+
+def message_rows(batch: DecodedLogs, *, version: int) -> pa.Table | None:
+    """Rows of span_messages; None when there are none.
+
+    Args:
+        batch: what was decoded.
+        version: of a record that came before, the newest stays.
+    """
+    messages = batch.messages
+    if not messages.num_rows:
+        return None
+    columns = {"tenant_id": _tenants(batch.tenants, messages)}
+    columns |= {name: messages.column(name) for name in messages.schema.names if name != "request"}
+    columns["version"] = pa.array(np.full(messages.num_rows, version, np.uint64))
+    return pa.table(columns)
+
+
+def _tenants(tenants: Sequence[str], rows: pa.RecordBatch) -> pa.DictionaryArray:
+    """Whose each row is, by the number of its request."""
+    words = list(dict.fromkeys(tenants))
+    of_request = np.array([words.index(tenant) for tenant in tenants], np.int32)
+    return pa.DictionaryArray.from_arrays(
+        pa.array(of_request[rows.column("request").to_numpy()]), pa.array(words, pa.utf8())
     )

@@ -47,6 +47,7 @@ class Retention:
     spans_days: int
     runs_days: int
     content_days: int
+    logs_days: int
 
 
 def migrations() -> list[Migration]:
@@ -118,4 +119,5 @@ def _filled(template: str, database: str, retention: Retention) -> str:
         spans_ttl_days=retention.spans_days,
         runs_ttl_days=retention.runs_days,
         content_ttl_days=retention.content_days,
+        logs_ttl_days=retention.logs_days,
     )

@@ -26,8 +26,9 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Rows the store refused: list them, export them, try them again."
 )
 
-#: `where` of a whole request that could not be processed; it is no row and cannot be tried again.
-REQUEST = "request"
+#: `where` of a whole request that could not be processed, of spans or of log records; it is no row and cannot be tried
+#: again.
+REQUESTS = ("request", "logs_request")
 
 _ABOUT = """
     id, tenant_id, `where`, reason, code, trace_id, span_id, batch, position, length(bytes) AS size,
@@ -47,7 +48,7 @@ LIMIT 100
 """
 _IDS = """
 SELECT id FROM dead_letter
-WHERE `where` != {request:String} AND {table:String} IN ('', `where`)
+WHERE NOT has({requests:Array(String)}, `where`) AND {table:String} IN ('', `where`)
     AND (empty({ids:Array(String)}) OR has({ids:Array(String)}, id))
 ORDER BY id
 """
@@ -131,7 +132,7 @@ def retry(
     """Have the processor insert them again; those the store refuses once more come back as new ones."""
     if not (ids or only or every):
         raise CliError("say which: --id ID, --table NAME or --all", exit_code=2)
-    rows = Endpoint.at(query).rows(_IDS, request=REQUEST, table=only or "", ids=ids or [])
+    rows = Endpoint.at(query).rows(_IDS, requests=list(REQUESTS), table=only or "", ids=ids or [])
     found = [row["id"] for row in rows]
     if unknown := sorted({*(ids or ())} - {*found}):
         raise CliError(
@@ -155,7 +156,7 @@ def _write(letters: Iterator[Row], file: IO[str]) -> int:
 
     count = 0
     for count, letter in enumerate(letters, 1):  # noqa: B007 - the last one is how many
-        row = decoded(letter["bytes"], is_request=letter["where"] == REQUEST)
+        row = decoded(letter["bytes"], where=letter["where"])
         file.write(json.dumps({**as_data(letter), "row": row}) + "\n")
     return count
 

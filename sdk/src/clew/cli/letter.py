@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import base64
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
 
-def decoded(content: str, *, is_request: bool) -> dict[str, Any] | None:
+def decoded(content: str, *, where: str) -> dict[str, Any] | None:
     """The row or request in a letter as JSON has it; None where that cannot be told.
 
     Times become text to the nanosecond, decimals text, 128-bit hashes their number, other bytes text.
 
     Args:
         content: base64 of an Arrow stream of one row, or of an OTLP request.
-        is_request: which of them.
+        where: the letter's: `request` or `logs_request`, else the name of the row's table.
     """
     data = base64.b64decode(content)
-    return _request(data) if is_request else _row(data)
+    match where:
+        case "request":
+            from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+            return _request(data, ExportTraceServiceRequest)
+        case "logs_request":
+            from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+            return _request(data, ExportLogsServiceRequest)
+        case _:
+            return _row(data)
 
 
-def _request(data: bytes) -> dict[str, Any] | None:
+def _request(data: bytes, kind: type[Message]) -> dict[str, Any] | None:
     from google.protobuf.json_format import MessageToDict
     from google.protobuf.message import DecodeError
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     try:
-        request: dict[str, Any] = MessageToDict(ExportTraceServiceRequest.FromString(data))
+        request: dict[str, Any] = MessageToDict(kind.FromString(data))
     except DecodeError:
         return None
     return request
