@@ -8,7 +8,8 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from clew_processor.control.metrics import Metrics
-from clew_processor.dialects.logs import log_rules
+from clew_processor.dialects import dialect, dialects
+from clew_processor.errors import DialectError
 from shared.coding_agents import (
     CLAUDE_SCOPE,
     MS,
@@ -191,9 +192,14 @@ def test_two_tenants_with_the_same_session_are_kept_apart():
     assert [row["TenantId"] for row in sink.rows("otel_traces")] == ["a", "b"]
 
 
-def test_every_agents_table_is_read_and_says_where_its_facts_are_from():
-    assert [rules.name for rules in log_rules()] == ["claude_code", "codex_cli", "gemini_cli"]
-    for rules in log_rules():
-        assert rules.source
-        roots = {trace.root for trace in rules.traces} - {None}
-        assert roots <= rules.events.keys()
+def test_every_agent_that_sends_log_records_first_has_rules_for_them():
+    assert [table.name for table in dialects() if table.logs] == ["claude_code", "codex_cli", "gemini_cli"]
+
+
+def test_a_root_that_is_no_event_is_an_error_that_names_the_nearest():
+    text = """
+        {name: x, order: 1, source: s, detect: [{scope: x}],
+         logs: {prefix: x., traces: [{keys: [k], root: user_promt}], events: {user_prompt: {}}}}
+    """
+    with pytest.raises(DialectError, match=r"user_promt.*did you mean 'user_prompt'"):
+        dialect("x", text)

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from clew_processor.dialects import CLEW, GENERIC, canon, common, dialects
-from clew_processor.dialects.logs import log_rules
 from clew_processor.dialects.schema import FORMS
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ def extraction_plan(*, content_refresh_s: int, max_span_bytes: int) -> str:
         max_span_bytes: a longer span is rejected.
     """
     plan = compiled(dialects(), canon(), common())
-    plan["logs"] = [rules.model_dump(exclude={"source"}) for rules in log_rules()]
     return json.dumps(
         {"content_refresh_s": content_refresh_s, "max_span_bytes": max_span_bytes, "max_depth": 64} | plan
     )
@@ -48,6 +46,7 @@ def compiled(tables: Sequence[Dialect], canon: Canon, common: Values) -> dict[st
             for name, content in canon.contents.items()
         ],
         "dialects": [_dialect(table, first, generic if table.generic else [], canon, common) for table in tables],
+        "logs": [{"name": table.name} | table.logs.model_dump() for table in tables if table.logs],
     }
 
 

@@ -155,6 +155,64 @@ class Tokens(Table):
     provider: Texts | None = None
 
 
+class LogTrace(Table):
+    """What makes the trace of a log record.
+
+    Attributes:
+        keys: attributes, all of which have to be there; their values are the trace's identity.
+        root: the event, once in each such trace, below which the others are.
+    """
+
+    keys: list[str] = Field(min_length=1)
+    root: str | None = None
+
+
+class LogEvent(Table):
+    """An event that becomes a span.
+
+    Attributes:
+        ids: attributes that tell it from others of its name and trace: the first list of which all are there. Without
+            one its time and all attributes do.
+        needs: it becomes a span only with these attributes.
+        failed: it tells of a failure.
+    """
+
+    ids: list[list[str]] = []
+    needs: list[str] = []
+    failed: bool = False
+
+
+class Logs(Table):
+    """Which log records become spans. A span is named as its event, so the rest of the table says what it means.
+
+    Attributes:
+        prefix: before the names of the events.
+        scopes: instrumentation scopes whose events are meant even without the prefix.
+        joins: whether a record that has a trace and span of its own stays there, below that span.
+        traces: of all others; the first that fits.
+        duration_ms: the attribute with the milliseconds until the record's time.
+        success: the attribute that is false when it failed.
+        messages: attributes with the text about a failure; the first that is there.
+        events: by name without the prefix; others become nothing.
+    """
+
+    prefix: str = Field(min_length=1)
+    scopes: list[str] = []
+    joins: bool = False
+    traces: list[LogTrace] = Field(min_length=1)
+    duration_ms: str | None = None
+    success: str | None = None
+    messages: list[str] = []
+    events: dict[str, LogEvent] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _roots(self) -> Self:
+        for trace in self.traces:
+            if trace.root is not None and trace.root not in self.events:
+                raise ValueError(f"root {trace.root!r} is none of the events: {nearest(trace.root, [*self.events])}")
+        return self
+
+
 class Dialect(Table):
     """One dialect's table.
 
@@ -172,6 +230,7 @@ class Dialect(Table):
         tokens: the first line for a span's provider applies.
         sentinels: values that stand for no value.
         generic: whether what the dialect leaves empty is filled from the OpenTelemetry conventions.
+        logs: which log records become spans.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -187,6 +246,7 @@ class Dialect(Table):
     tokens: list[Tokens] = []
     sentinels: list[str] = []
     generic: bool = True
+    logs: Logs | None = None
 
 
 class Column(Table):
