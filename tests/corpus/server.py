@@ -459,7 +459,7 @@ def main() -> None:
     parser.add_argument("--ledger", type=Path)
     chosen = parser.parse_args()
     with ModelServer(chosen.scenario, ledger=chosen.ledger) as server:
-        print(server.url, flush=True)  # noqa: T201
+        print(server.url, flush=True)
         threading.Event().wait()
 
 
