@@ -63,21 +63,21 @@ impl<'a> Gathered<'a> {
         self.parts.iter().filter(move |part| part.slot == slot && part.rank == rank)
     }
 
-    /// Builds the content of a source from its parts: messages, or all in one as `reading`.
-    pub fn build(&mut self, slot: u16, rank: u16, how: &How, reading: Reading) {
+    /// Builds the content of a source from its parts: one message or other content each, or `are_many` of them.
+    pub fn build(&mut self, slot: u16, rank: u16, how: &How, reading: Reading, are_many: bool) {
         let mut chosen = std::mem::take(&mut self.chosen);
         chosen.clear();
         chosen.extend(self.of(slot, rank).map(|part| part.entry));
         let Self { text, pieces, .. } = self;
         text.clear();
         pieces.clear();
-        match (how.form, reading) {
-            (Shape::Indexed, Reading::Message(_)) => {
+        match (how.form, are_many) {
+            (Shape::Indexed, true) => {
                 let mut ranges = Vec::new();
                 messages(&mut chosen, text, &mut ranges);
                 pieces.extend(ranges.into_iter().map(|range| Piece { range, reading }));
             }
-            (Shape::Indexed, _) => {
+            (Shape::Indexed, false) => {
                 list(&mut chosen, text);
                 pieces.push(Piece { range: 0..text.len(), reading });
             }

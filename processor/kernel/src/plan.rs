@@ -1,6 +1,31 @@
 //! The extraction plan: which dialects there are, and which attributes of each become which columns and contents.
 //!
-//! A plan is JSON text; what stands in it and what it means is told in `clew_kernel.pyi`.
+//! A plan is JSON text. All but the names may be left out:
+//!
+//! - `max_span_bytes`, `max_depth`: a span beyond is refused; `content_refresh_s`: contents still in use are given out
+//!   again after so long.
+//! - `columns`: `name`, `type`; `keys`, attributes that count on any span, of the span or (`from`) its `resource`.
+//! - `contents`: `name`, `kind`, `form`; `keys`; `role`, `calls`, `sizes` (see [`Content`]).
+//! - `ops`: names of operations, at most 63.
+//! - `looks_like`, `looks_like_not`: beginnings of attribute keys that make a span look like one that a dialect should
+//!   know, and keys that do not although they begin so.
+//! - `dialects`, in the order they are asked for: `name`; `detect` and `ignore`, tests of which one has to hold; `op`,
+//!   sources of the operation, and `op_otherwise`; `sentinels`, texts that stand for no value; `columns` and
+//!   `contents`, by name the list of sources of each, the first that has a usable value counts.
+//!
+//! A test ([`TestText`]) is about one thing: `attribute` or `resource` (with `is`, values, or `starts`, their
+//! beginnings; without, any but an empty value), `attribute_prefix`, `scope`, `scope_prefix`, `scope_contains`, `name`,
+//! `name_prefix`, `name_suffix`, `event` (lists, of which one has to hold). Or it combines such: `all`, `any`, `none`.
+//!
+//! A source ([`SourceText`], of operations [`OpText`]) is the attribute `key`, the `resource` attribute, the attribute
+//! `key` of the first of some events (`event`), the span's name, scope or duration (`from`), or the constant `is` (with
+//! one of these: where that is there). `path` leads into a value; `after` and `before` are cut off; `only` says which
+//! values count, `nonzero` that 0 does not; `as` reads a time, `scale` multiplies. `ops` and `when` (tests) say of which
+//! spans. Of contents, `form` says how they are told ([`Shape`]) and `role` who speaks.
+//!
+//! With dialects the batch of spans has four more columns: `dialect` and `op` (dictionaries, empty for none), `known` (a
+//! dialect's, and not to be ignored) and `signature` (what tells spans apart that look like GenAI but are of no dialect;
+//! null elsewhere).
 
 use std::collections::BTreeMap;
 

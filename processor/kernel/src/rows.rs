@@ -471,12 +471,12 @@ impl<'a> Rows<'a> {
 
     /// Offers what the use makes of the value.
     fn offer_refined(&mut self, subject: &Subject<'a>, wanted: &Use, place: u32, value: Value<'a>) {
-        let Self { plan, picks, extractor, scratch, detector, .. } = self;
-        let plan: &'a Plan = plan;
-        let Some(how) = plan.how(wanted.how) else { return };
-        if !how.when.is_empty() && !how.when.holds(&detector.facts()) {
+        if !self.applies(wanted) {
             return;
         }
+        let Self { plan, picks, extractor, scratch, .. } = self;
+        let plan: &'a Plan = plan;
+        let Some(how) = plan.how(wanted.how) else { return };
         if let Some((index, path)) = how.part {
             if !matches!(value, Value::Empty | Value::Str(b"")) {
                 let Use { slot, rank, .. } = *wanted;
@@ -491,6 +491,12 @@ impl<'a> Rows<'a> {
         });
     }
 
+    /// Whether what the use asks of the span holds.
+    fn applies(&self, wanted: &Use) -> bool {
+        let when = self.plan.how(wanted.how).map(|how| &how.when);
+        when.is_none_or(|when| when.is_empty() || when.holds(&self.detector.facts()))
+    }
+
     /// Gathers an attribute of a numbered message. False where nobody wants it.
     fn offer_numbered(
         &mut self,
@@ -502,6 +508,9 @@ impl<'a> Rows<'a> {
         let Numbered { key, index, path } = numbered;
         let mut is_offered = false;
         for wanted in key.uses(subject.dialect).iter().filter(|wanted| wanted.ops & subject.op != 0) {
+            if !self.applies(wanted) {
+                continue;
+            }
             let Use { slot, rank, .. } = *wanted;
             self.gathered.push(Part { slot, rank, place, entry: Entry { index, path, value } });
             self.picks.offer(*wanted, place, || Some(Cell::Gathered));
@@ -528,7 +537,8 @@ impl<'a> Rows<'a> {
             let value = match origin {
                 Origin::Events(place) => {
                     let has = plan.events.get(usize::from(*place));
-                    if has.is_some_and(|source| self.detector.facts().meets(&source.fact)) {
+                    let has = has.is_some_and(|source| self.detector.facts().meets(&source.fact));
+                    if has && self.applies(wanted) {
                         self.picks.offer(*wanted, NOWHERE, || Some(Cell::Gathered));
                     }
                     continue;
@@ -609,7 +619,11 @@ impl<'a> Rows<'a> {
                         let role = how.role.unwrap_or(planned.role);
                         self.gathered.build_events(body, span, keys, source, role, &mut self.cutter);
                     }
-                    None => self.gathered.build(slot, pick.rank, how, planned.reading_by(how.role)),
+                    None => {
+                        let (reading, are_many) =
+                            (planned.reading_by(how.role), planned.form == Form::Elements);
+                        self.gathered.build(slot, pick.rank, how, reading, are_many);
+                    }
                 }
             }
             self.content(index, pick, memory, owner, request);
@@ -700,7 +714,7 @@ impl<'a> Rows<'a> {
         }
         let mut whole = [Piece { range: 0..text.len(), reading }];
         let (text, pieces) = match (pick.cell, &*column, reading) {
-            (Cell::Gathered, ..) => (text, &gathered.pieces[..]),
+            (Cell::Gathered, ContentColumn::List { .. }, _) => (text, &gathered.pieces[..]),
             (_, ContentColumn::List { .. }, Reading::Message(role)) if how.form == Shape::Text => {
                 whole = [Piece { range: 0..text.len(), reading: Reading::Words(role) }];
                 (text, &whole[..])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from clew_processor.dialects import CLEW, GENERIC, canon, common, dialects
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 _KERNEL_FORM = {"messages": "elements", "whole": "whole", "canonical": "canonical"}
 
 
+@cache
 def extraction_plan(*, content_refresh_s: int, max_span_bytes: int) -> str:
-    """The kernel's plan for all dialects as JSON text (fields: see `clew_kernel.pyi`).
+    """The kernel's plan for all dialects as JSON text (what stands in it: `plan.rs` of the kernel).
 
     Args:
         content_refresh_s: after how many seconds a content still in use is written again.
