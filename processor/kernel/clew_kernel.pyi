@@ -138,11 +138,11 @@ class SeenChunk:
 class Decoder:
     """Decodes OTLP trace requests by an extraction plan; remembers contents it gave out and spans it accepted.
 
-    ``plan`` is the plan's JSON text; the head of ``plan.rs`` tells what stands in it. A span, which is the same when tenant key, trace id, span id and being a start
-    record (its attribute ``clew.pending`` is true) are, is rejected as ``duplicate`` when it was accepted within
-    ``resend_horizon_ns`` before (rounded up to seconds; 0: never, nothing is remembered). At most
-    ``max_remembered_spans`` are remembered, and never less than the last half as many; they take 21 bytes each, the
-    memory growing as needed. Raises ValueError saying what is wrong with an argument.
+    ``plan`` is the plan's JSON text; the head of ``plan.rs`` tells what stands in it. A span, which is the same when
+    tenant key, trace id, span id and being a start record (its attribute ``clew.pending`` is true) are, is rejected as
+    ``duplicate`` when it was accepted within ``resend_horizon_ns`` before (rounded up to seconds; 0: never, nothing is
+    remembered). At most ``max_remembered_spans`` are remembered, and never less than the last half as many; they take
+    21 bytes each, the memory growing as needed. Raises ValueError saying what is wrong with an argument.
     """
 
     def __new__(cls, plan: str, *, resend_horizon_ns: int = 0, max_remembered_spans: int = 8_000_000) -> Decoder: ...

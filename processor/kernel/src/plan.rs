@@ -13,11 +13,11 @@
 //!   sources of the operation, and `op_otherwise`; `sentinels`, texts that stand for no value; `columns` and
 //!   `contents`, by name the list of sources of each, the first that has a usable value counts.
 //!
-//! A test ([`TestText`]) is about one thing: `attribute` or `resource` (with `is`, values, or `starts`, their
+//! A test (`TestText`) is about one thing: `attribute` or `resource` (with `is`, values, or `starts`, their
 //! beginnings; without, any but an empty value), `attribute_prefix`, `scope`, `scope_prefix`, `scope_contains`, `name`,
 //! `name_prefix`, `name_suffix`, `event` (lists, of which one has to hold). Or it combines such: `all`, `any`, `none`.
 //!
-//! A source ([`SourceText`], of operations [`OpText`]) is the attribute `key`, the `resource` attribute, the attribute
+//! A source (`SourceText`, of operations `OpText`) is the attribute `key`, the `resource` attribute, the attribute
 //! `key` of the first of some events (`event`), the span's name, scope or duration (`from`), or the constant `is` (with
 //! one of these: where that is there). `path` leads into a value; `after` and `before` are cut off; `only` says which
 //! values count, `nonzero` that 0 does not; `as` reads a time, `scale` multiplies. `ops` and `when` (tests) say of which
