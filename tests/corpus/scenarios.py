@@ -30,6 +30,8 @@ GATES = {
 PRICES = {
     "gpt-4o-mini": ("0.15", "0.075", "0.15", "0.60"),
     "o4-mini": ("1.10", "0.275", "1.10", "4.40"),
+    # Bedrock's regional endpoints cost a tenth more than the global ones.
+    "us.anthropic.claude-sonnet-4-5": ("3.30", "0.33", "4.125", "16.50"),
     "claude-sonnet-4-5": ("3", "0.30", "3.75", "15"),
     "gemini-2.5-flash": ("0.30", "0.03", "0.30", "2.50"),
     "text-embedding-3-small": ("0.02", "0.02", "0.02", "0"),

@@ -25,7 +25,7 @@ from corpus import scenarios
 from corpus.golden import corpus
 from corpus.record.scrub import Scrubber
 from corpus.record.sink import Sink
-from corpus.record.truth import KINDS, recoverable, served
+from corpus.record.truth import KINDS, priced, recoverable, served
 from corpus.server import ModelServer
 
 HERE = Path(__file__).parent
@@ -210,8 +210,9 @@ def recount() -> None:
             logs = [
                 entry for r in payload.logs() for g in r.resource_logs for s in g.scope_logs for entry in s.log_records
             ]
-            held = recoverable(payload.line["truth"], spans, logs)
-            keep(payload.line | {"recoverable": held, "notes": notes(payload.line["truth"], held)})
+            truth = priced(payload.line["truth"]) | {"gates": scenarios.GATES.get(payload.line["scenario"], [])}
+            held = recoverable(truth, spans, logs)
+            keep(payload.line | {"truth": truth, "recoverable": held, "notes": notes(truth, held)})
 
 
 def version(python: Path, package: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,13 @@ if TYPE_CHECKING:
 KINDS = ("input_tokens_total", "output_tokens_total", "cache_read", "cache_write", "reasoning")
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")
 _TRANSFERS = re.compile(r"transfer|hand_?off", re.IGNORECASE)
+#: Status code of an error.
+_ERROR = 2
+_NAMES_MODEL = re.compile(r"gpt-4o-mini|o4-mini|claude-sonnet|gemini-2.5|mistral-small")
+#: Whatever an application hands around; a usage object may be in it, and is nobody's statement about a call.
+_CONTENT_KEYS = {"message", *(f"{a}.{b}" for a in ("traceloop.entity", "gen_ai.task") for b in ("input", "output"))}
+#: Python's repr of Haystack's messages, as text inside JSON.
+_REPR = "ChatMessage(_role="
 _KIND_KEYS = {
     "openinference.span.kind", "gen_ai.operation.name", "traceloop.span.kind", "langfuse.observation.type",
     "langsmith.span.kind", "mlflow.spanType", "agentops.span.kind", "lmnr.span.type",
@@ -74,6 +80,15 @@ def _call(line: dict[str, Any]) -> dict[str, Any]:
     return {name: line[name] for name in named if name in line} | {"cost_usd_at_list": decimal(price)}
 
 
+def priced(truth: dict[str, Any]) -> dict[str, Any]:
+    """The same truth at the prices of now."""
+    calls, embedded = ([_call(line) for line in truth[name]] for name in ("per_call", "per_embedding"))
+    sent = [call for call in calls if call["usage_on_wire"]]
+    return truth | {
+        "per_call": calls, "per_embedding": embedded, "totals": totals(calls), "totals_on_wire": totals(sent)
+    }  # fmt: skip
+
+
 def decimal(value: Decimal | None) -> str | None:
     """Decimal text without an exponent or trailing zeros."""
     if value is None:
@@ -90,39 +105,63 @@ def totals(calls: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return sums
 
 
-def recoverable(truth: dict[str, Any], spans: Iterable[Message], logs: Iterable[Message]) -> dict[str, Any]:
+def recoverable(truth: dict[str, Any], spans: Iterable[Any], logs: Iterable[Any]) -> dict[str, Any]:
     """What of the truth stands somewhere in the file: it looks for numbers and ids and knows no dialect."""
     span_facts = [_facts(span) for span in spans]
     log_facts = [_facts(record) for record in logs]
+    numbers = [found for found, _ in span_facts or log_facts]
     calls = [call for call in truth["per_call"] if call["usage_on_wire"]]
+    embedded = truth["per_embedding"]
     ids = {tool["id"] for tool in truth["tools"]} - {""}
-
-    def holding(call: dict[str, Any]) -> list[set[str]]:
-        whole, out = call["input_tokens_total"], call["output_tokens_total"]
-        ins = {str(whole), str(whole - call["cache_read"] - call["cache_write"])}
-        outs = {str(out), str(out - call["reasoning"])}
-        return [numbers for numbers, _ in (*span_facts, *log_facts) if numbers & ins and numbers & outs]
-
-    found: Counter[str] = Counter()
-    for call in calls:
-        holders = holding(call)
-        found["right"] += bool(holders)
-        for kind in KINDS[2:]:
-            found[kind] += bool(call[kind]) and any(str(call[kind]) in numbers for numbers in holders)
+    counts = {kind: [call for call in calls if call[kind]] for kind in KINDS[2:]}
     texts = "\n".join(text for _, text in span_facts)
     log_texts = "\n".join(text for _, text in log_facts)
     answers = [call["response_id"] for call in truth["per_call"]]
     return {
         "model_calls_with_usage_on_wire": len(calls),
-        "model_calls_with_right_usage_in_a_span": found["right"],
-        **{f"{kind}_in_a_span": found[kind] for kind in KINDS[2:]},
-        **{f"{kind}_truth": sum(bool(call[kind]) for call in calls) for kind in KINDS[2:]},
+        "model_calls_with_right_usage_in_a_span": _matched([_holding(call, numbers) for call in calls]),
+        **{
+            f"{kind}_in_a_span": _matched([_holding(call, numbers, str(call[kind])) for call in having])
+            for kind, having in counts.items()
+        },
+        **{f"{kind}_truth": len(having) for kind, having in counts.items()},
+        "failed_call_in_a_span": any(
+            span.status.code == _ERROR and _NAMES_MODEL.search(text)
+            for span, (_, text) in zip(spans, span_facts, strict=True)
+        ),
+        "embeddings_with_right_usage_in_a_span": sum(
+            any(str(call["input_tokens_total"]) in found for found in numbers) for call in embedded
+        ),
         "response_ids_in_spans": sum(answer in texts for answer in answers),
         "tool_call_ids_in_spans": sum(call in texts for call in ids),
         "tool_call_ids_in_logs": sum(call in log_texts for call in ids),
         "tool_call_ids_truth": len(ids),
         "tool_spans": sum(_is_tool(span) for span in spans),
     }
+
+
+def _holding(call: dict[str, Any], numbers: Sequence[set[str]], also: str | None = None) -> list[int]:
+    """Which spans or logs hold the counts of a call, of whatever meaning its provider gives them."""
+    whole, out = call["input_tokens_total"], call["output_tokens_total"]
+    ins = {str(whole), str(whole - call["cache_read"] - call["cache_write"])}
+    outs = {str(out), str(out - call["reasoning"])}
+    return [at for at, found in enumerate(numbers) if found & ins and found & outs and (also is None or also in found)]
+
+
+def _matched(choices: Sequence[Sequence[int]]) -> int:
+    """How many calls can have a span of their own: one that repeats several calls is not several spans."""
+    taken: dict[int, int] = {}
+
+    def place(call: int, tried: set[int]) -> bool:
+        for at in choices[call]:
+            if at not in tried:
+                tried.add(at)
+                if at not in taken or place(taken[at], tried):
+                    taken[at] = call
+                    return True
+        return False
+
+    return sum(place(call, set()) for call in range(len(choices)))
 
 
 def _facts(thing: Message) -> tuple[set[str], str]:
@@ -134,11 +173,13 @@ def _facts(thing: Message) -> tuple[set[str], str]:
 
 
 def _collect(thing: Any, into: list[str]) -> None:
+    if getattr(thing, "key", "") in _CONTENT_KEYS:
+        return
     for field, value in thing.ListFields():
         if field.name.endswith(("_unix_nano", "_id")) or field.name in ("flags", "kind", "severity_number"):
             continue
         if isinstance(value, (str, int, float)):
-            into.append(str(value))
+            into.append(str(value) if _REPR not in str(value) else "")
         elif hasattr(value, "ListFields"):
             _collect(value, into)
         elif not isinstance(value, bytes):
