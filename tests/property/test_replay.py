@@ -35,7 +35,7 @@ def limits(**small: int) -> ExitStack:
 
 
 TINY = {
-    "MAX_CALLS": 60, "MAX_RESPONSES": 20, "MAX_AGENT_RUNS": 8, "_APART": 2, "_SLICES": 4, "_SLACK": 10,
+    "MAX_CALLS": 60, "MAX_RESPONSES": 20, "MAX_AGENT_RUNS": 8, "_APART": 2, "_SLICES": 4,
     "MAX_EVENTS": 150, "MAX_CALLS_PER_RUN": 60, "MAX_FINGERPRINTS": 40, "SLACK_ROWS": 20, "MAX_BATCHES": 3,
     "MAX_REMEMBERED": 6,
 }  # fmt: skip
@@ -126,7 +126,7 @@ def test_a_loop_is_found_though_the_stages_start_again_between_its_calls():
 def test_how_memory_is_laid_out_does_not_show(seed):
     batches = decoded(list(traffic(seed, 80)))
     expected = run(Stages(), batches)
-    with limits(_APART=2, SLACK_ROWS=0, MAX_BATCHES=3, _SLACK=0):
+    with limits(_APART=2, SLACK_ROWS=0, MAX_BATCHES=3):
         assert differences(expected, run(Stages(), batches)) == []
 
 

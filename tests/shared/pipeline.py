@@ -101,6 +101,10 @@ class DirectPipeline:
         self._pipeline = Pipeline(lambda _: stages(), RULES, metrics)
         self._position = 0
 
+    def restart(self) -> None:
+        """New stages go on with what these remember."""
+        self._pipeline.restore(self._pipeline.state())
+
     def process(self, requests: Sequence[Request]) -> None:
         batch = batch_of(requests, start=self._position)
         self._position = batch.end

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew_processor.enrich.ids import id_numbers, id_texts
-from clew_processor.enrich.lookup import KeyFilter, SortedKeys, joined_keys
+from clew_processor.enrich.lookup import KeyFilter, KeyTable, SortedKeys
 from clew_processor.enrich.memory import ArrivalClock, Recent
 
 SECOND = 10**9
@@ -64,21 +64,56 @@ def test_numbers_are_looked_up_in_columns():
 KEY = st.integers(0, 2**64 - 1) | st.integers(0, 5)
 
 
+def places(keys, wanted):
+    which, rows = keys.find(np.array(wanted, np.uint64))
+    return sorted(zip(which.tolist(), rows.tolist(), strict=True))
+
+
+@settings(max_examples=100)
+@given(st.lists(KEY, min_size=1, max_size=40), st.lists(KEY, max_size=40))
+def test_all_places_of_keys_in_a_sorted_column_are_found(column, wanted):
+    expected = sorted((i, row) for i, key in enumerate(wanted) for row, held in enumerate(column) if held == key)
+    assert places(SortedKeys(np.array(column, np.uint64)), wanted) == expected
+
+
 @settings(max_examples=200)
 @given(
-    st.lists(st.lists(KEY, min_size=1, max_size=40), min_size=1, max_size=4),
+    st.lists(st.lists(KEY, max_size=60), max_size=30),
     st.lists(KEY, max_size=40),
-    st.booleans(),
+    st.integers(0, 2**33),
+    st.data(),
 )
-def test_all_places_of_keys_are_found(columns, wanted, asked_before):
-    parts = [SortedKeys(np.array(column, np.uint64)) for column in columns]
-    if asked_before:
-        parts[0].find(np.array([1], np.uint64))
-    whole = [key for column in columns for key in column]
-    expected = sorted((i, row) for i, key in enumerate(wanted) for row, held in enumerate(whole) if held == key)
-    for keys in (joined_keys(parts), SortedKeys(np.array(whole, np.uint64))):
-        which, rows = keys.find(np.array(wanted, np.uint64))
-        assert sorted(zip(which.tolist(), rows.tolist(), strict=True)) == expected
+def test_all_places_of_keys_in_a_table_are_found(batches, wanted, start, data):
+    table, column, starts = KeyTable(), [], [0]
+    table.restart(start)
+    for keys in batches:
+        twice = table.add(np.array(keys, np.uint64))
+        assert twice.tolist() == [i for i, key in enumerate(keys) if key and keys.count(key) > 1]
+        column += keys
+        starts.append(len(column))
+        oldest = data.draw(st.sampled_from(starts)) if data.draw(st.booleans()) else 0
+        starts = [first for first in starts if first >= oldest]
+        table.forget(start + starts[0])
+    expected = sorted(
+        (i, start + row)
+        for i, key in enumerate(wanted)
+        for row, held in enumerate(column)
+        if key and held == key and row >= starts[0]
+    )
+    assert places(table, wanted) == expected
+
+
+def test_a_table_grows_without_losing_anything():
+    chance = np.random.default_rng(1)
+    keys = chance.integers(1, 2**64, 40_000, np.uint64)
+    keys[chance.integers(0, 40_000, 10_000)] = keys[chance.integers(0, 40_000, 10_000)]
+    table = KeyTable()
+    for part in np.array_split(keys, 37):
+        table.add(part)
+    which, rows = table.find(keys)
+    assert (keys[rows] == keys[which]).all()
+    _, count = np.unique(keys, return_counts=True)
+    assert len(which) == (count.astype(np.int64) ** 2).sum()
 
 
 def test_a_filter_misses_nothing_and_is_seldom_wrong():

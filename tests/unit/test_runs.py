@@ -88,6 +88,10 @@ CASES: dict[str, tuple[list[Span], dict[str, Any]]] = {
         {"input_tokens": 100, "cost_usd": Decimal("0.000021000")},
     ),
     "misses its usage where agents tell of no call": ([root_ok, tool(4)], {"usage_known": "missing", "cost_usd": 0}),
+    "knows its usage from the agent where calls are not told of": (
+        [agent(1, attributes={"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10}), tool(4)],
+        {"usage_known": "complete", "input_tokens": 100, "model_calls": 0},
+    ),
     "knows part of its usage where a call told none": (
         [call, chat(4, response="s")], {"usage_known": "partial", "unpriced_calls": 1},
     ),

@@ -15,6 +15,10 @@ from shared.pipeline import Recorder, arrived, new_pipeline
 
 TOKENS = {"input": 1000, "output": 100}
 USD = Decimal("0.000210000")  # gpt-4o-mini: 0.15 in, 0.60 out per million
+REPEATED = {
+    "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100,
+    "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini",
+}  # fmt: skip
 
 
 def only(*spans, scope: str = "test.scope") -> dict[str, Any]:
@@ -39,8 +43,10 @@ def verdict(row: dict[str, Any]) -> tuple[str, Decimal, str]:
         ([chat(1, tokens=TOKENS)], ("own", USD, "computed")),
         ([chat(1, tokens=TOKENS, attributes={"gen_ai.operation.name": "text_completion"})], ("own", USD, "computed")),
         ([chat(1, tokens=TOKENS, attributes={"gen_ai.operation.name": "generate_content"})], ("own", USD, "computed")),
-        ([agent(1, attributes={"gen_ai.usage.input_tokens": 1000})], ("rollup", 0, "")),
-        ([tool(1, attributes={"gen_ai.usage.input_tokens": 1000})], ("rollup", 0, "")),
+        ([agent(1, attributes=REPEATED), chat(2, parent_id=1, tokens=TOKENS)], ("rollup", 0, "")),
+        ([tool(1, attributes=REPEATED), chat(2, parent_id=1, tokens=TOKENS)], ("rollup", 0, "")),
+        ([agent(1, attributes=REPEATED), chat(2, parent_id=1)], ("own", USD, "computed")),
+        ([agent(1, attributes=REPEATED), chat(2, tokens=TOKENS)], ("own", USD, "computed")),
         ([agent(1)], ("", 0, "")),
         ([span("GET /")], ("", 0, "")),
         ([chat(1, tokens=TOKENS, model="nobody-knows-1")], ("own", 0, "unpriced")),
@@ -81,8 +87,16 @@ def test_a_told_cost_without_tokens_is_own_and_known():
     assert verdict(only(chat(1, attributes={"clew.cost.usd": 0.5}))) == ("own", Decimal("0.500000000"), "sdk")
 
 
-def test_an_agents_told_cost_repeats_its_childrens():
-    assert verdict(only(agent(1, attributes={"clew.cost.usd": 0.5}))) == ("", 0, "")
+def test_an_agents_told_cost_repeats_its_childrens_where_they_tell_any():
+    agents = agent(1, attributes={"clew.cost.usd": 0.5})
+    assert verdict(only(agents)) == ("own", Decimal("0.500000000"), "sdk")
+    assert verdict(only(agents, chat(2, parent_id=1))) == ("own", Decimal("0.500000000"), "sdk")
+    assert verdict(only(agents, chat(2, parent_id=1, tokens=TOKENS))) == ("rollup", 0, "")
+    assert verdict(only(agents, chat(2, parent_id=1, attributes={"clew.cost.usd": 0.4}))) == ("rollup", 0, "")
+
+
+def test_an_agent_that_says_it_cost_nothing_tells_nothing():
+    assert verdict(only(agent(1, attributes={"clew.cost.usd": 0.0}))) == ("", 0, "")
 
 
 def test_the_model_that_answered_is_priced_before_the_one_asked_for():

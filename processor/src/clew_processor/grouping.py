@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from clew_processor.words import Words
 
 _RADIX_LIMIT = 2**40
+_TABLE_PER_ROW, _TABLE_LEAST = 8, 4096
+"""Numbering through a table is quicker than sorting while the table is not much longer than the column."""
 
 
 def combine(columns: list[tuple[NDArray[np.integer], int]]) -> NDArray[np.int64]:
@@ -29,6 +31,38 @@ def combine(columns: list[tuple[NDArray[np.integer], int]]) -> NDArray[np.int64]
         key = key * count + more
         size *= count
     return key
+
+
+def dense(columns: list[tuple[NDArray[np.integer], int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """One number per row out of several columns of codes, without gaps from 0, and one row of each number.
+
+    Args:
+        columns: (codes, how many different codes there may be), codes from 0; all of a length.
+    """
+    rows = len(columns[0][0])
+    limit = _TABLE_PER_ROW * rows + _TABLE_LEAST
+    key, size = np.zeros(rows, np.int64), 1
+    for codes, count in columns:
+        if size * count > limit and size > 1:
+            key, size = _by_table(key, size)
+        key = key * count + codes if size > 1 else codes.astype(np.int64)
+        size *= count
+        if size > limit:
+            distinct, key = np.unique(key, return_inverse=True)
+            size = len(distinct)
+    key, size = _by_table(key, size)
+    first = np.empty(size, np.int64)
+    first[key[::-1]] = np.arange(rows - 1, -1, -1)  # the first such row wins
+    return key, first
+
+
+def _by_table(key: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], int]:
+    if not len(key):
+        return key, 0
+    there = np.zeros(size, np.bool_)
+    there[key] = True
+    place = np.cumsum(there) - 1
+    return place[key], int(place[-1]) + 1
 
 
 def run_codes(tenant: Words, trace: Words) -> NDArray[np.int64]:

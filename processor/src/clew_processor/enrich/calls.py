@@ -1,39 +1,61 @@
-"""One model call seen twice counts once: which copy is `own`, and which are `duplicate`.
+"""One call seen twice counts once: which copy is `own`, and which are `duplicate`.
 
-Two instrumentors stacked, or a client library with spans of its own, show the same call as two spans. The response id
-joins them; without one, an inference span directly inside another does. Which copy is own (contract section 5): the one
-inside an agent's tree, then the one with more kinds of tokens, then the lower (trace id, span id), whatever order they
-come in. When a better copy comes later, the earlier one is superseded: what it added is taken away again.
+Two instrumentors stacked, or a client library with spans of its own, show the same call as two spans; `same` says which
+spans those are. Which copy is own (contract section 5): the one inside an agent's tree, then the one with more kinds of
+tokens, then the lower (trace id, span id), whatever order they come in; its tokens and cost are those of the most
+complete copy. What a later copy changes is taken back and added anew.
 
 Inside an agent's tree are the calls of a run that has an agent's or a workflow's span. Such a span mostly ends, and so
-arrives, after the calls inside it: then a copy that was no better before may be reinstated, and what it adds is added.
+arrives, after the calls inside it.
+
+A batch costs a few column operations. Only calls that something remembered may be a copy of are looked at, and with
+them all that these may be copies of, and so on: the verdict is that of `same_calls` over such a set, at any time.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import deque
-from dataclasses import dataclass
+from collections import Counter, deque
+from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xxhash
 
-from clew_processor.enrich.ids import id_numbers, id_texts
-from clew_processor.enrich.lookup import KeyFilter, SortedKeys, joined_keys
+from clew_processor.enrich.contributions import TOKENS, Changed, Corrected
+from clew_processor.enrich.ids import id_numbers, id_texts, text_keys
+from clew_processor.enrich.lookup import KeyTable, SortedKeys
 from clew_processor.enrich.memory import Recent
-from clew_processor.enrich.remembered import TOKENS, WORK, Calls, contributions, joined, narrow, runs_of, works_of
+from clew_processor.enrich.remembered import (
+    EMBEDDINGS,
+    INFERENCE,
+    PER_CALL,
+    TOOL,
+    Calls,
+    Numbers,
+    contributions,
+    joined,
+    narrow,
+    runs_of,
+    same_values,
+    works_of,
+)
+from clew_processor.enrich.same import CROWD, ENDS_APART_NS, NOTES_CROWD, SLOT_BITS, Candidates, same_calls
 from clew_processor.normalise.spans import AGENT_OPS
+from clew_processor.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from clew_processor.enrich.contributions import Contributions
     from clew_processor.enrich.lookup import Keys
+    from clew_processor.enrich.remembered import Run
+    from clew_processor.enrich.same import Same
     from clew_processor.normalise.spans import Spans
-    from clew_processor.words import Words
 
 MAX_CALLS = 1_000_000
 """Calls remembered at most; beyond it the oldest are forgotten early and a later copy of them counts."""
@@ -43,36 +65,32 @@ MAX_AGENT_RUNS = 250_000
 """Runs with an agent's span in one of two generations."""
 AGENT_RUNS_S = 86_400.0
 
-_RESPONSE, _SPAN, _PARENT = range(3)
-"""What calls are looked up by."""
-_SLACK = 4096
-"""So many calls may be forgotten before they are taken out of the filter, or else as many as are remembered."""
+_KEYS = ("response", "here", "parent")
+"""Columns that calls are looked up by."""
+_RELATIVES = (("response", "response"), ("here", "parent"), ("parent", "here"))
+"""What is in one column of a call is in the other of its copies: of the same answer, inside it, and around it."""
 _SLICES = 32
 """Batches are joined until they hold this part of the calls or of the time that is remembered."""
 _APART = 8
 """So many are left as they came before it is looked which to join."""
+_NO_NUMBERS: NDArray[np.int64] = np.zeros(0, np.int64)
+_NO_KEYS: Keys = np.zeros(0, np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """Earlier calls on which the verdict is another now.
+class Worth:
+    """What spans add if they count, one row for each span of a batch.
 
     Attributes:
-        contributions: one row for each: what it adds when it counts.
-        span_ids: of them.
-        requested: how many tool calls each answer asked for.
-        scope: what each one's usage is when it counts.
-        cost_source: where its cost is from then.
+        contributions: tokens and cost are 0 where the span tells none that could be its own.
+        scope, cost_source: of its usage if it counts.
+        kind: `INFERENCE`, `EMBEDDINGS`, `TOOL`, or negative for what is no call.
     """
 
     contributions: Contributions
-    span_ids: list[str]
-    requested: NDArray[np.int64]
-    scope: list[str]
-    cost_source: list[str]
-
-    def __len__(self) -> int:
-        return len(self.span_ids)
+    scope: Words
+    cost_source: Words
+    kind: NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,47 +99,79 @@ class Copies:
 
     Attributes:
         duplicate: rows that are copies of a call that counts elsewhere.
-        superseded: earlier calls that this batch brings better copies of.
-        reinstated: earlier copies that turn out to be the better ones.
+        borrowed: by row, what a call adds instead of its own tokens and cost.
+        superseded: what earlier calls added and add no longer.
+        reinstated: what earlier calls add now.
+        corrected: what is to be told of both.
         late: calls that count although a call with their response id did, longer ago than copies are told.
-        calls: rows that are model calls.
-        waits: for each of them, may it be reinstated?
     """
 
     duplicate: NDArray[np.bool_]
+    borrowed: dict[int, Numbers]
     superseded: Changed | None
     reinstated: Changed | None
+    corrected: Corrected | None
     late: int
-    calls: NDArray[np.int64]
-    waits: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Worth:
-    """What model calls add if they count, one row for each, copies included; see `usage.Usage` for the columns."""
-
-    contributions: Contributions
-    scope: Words
-    cost_source: Words
-
-
-_Changes = dict[int, tuple[Calls, int, bool]]
-"""Calls whose verdict was touched, by number: (calls, row of them, did it count before)."""
 
 
 class _Held:
     """Remembered calls, and how they are found."""
 
-    __slots__ = ("calls", "keys")
-
-    def __init__(self, calls: Calls, keys: tuple[SortedKeys, ...] = ()) -> None:
+    def __init__(self, calls: Calls) -> None:
         self.calls = calls
-        self.keys = keys or tuple(map(SortedKeys, (calls.response, calls.here, calls.parent)))
+        self.seen_by = {(work.service, work.instrumentation) for work in calls.works if work.op != "execute_tool"}
+        model_calls = calls.kind != TOOL
+        self.without_id = int(np.count_nonzero(model_calls & (calls.response == 0) & calls.answered))
+        self.with_note = int(np.count_nonzero(_is_note(calls)))
 
-    @classmethod
-    def joined(cls, parts: Sequence[_Held]) -> _Held:
-        keys = tuple(joined_keys([part.keys[kind] for part in parts]) for kind in (_RESPONSE, _SPAN, _PARENT))
-        return cls(joined([part.calls for part in parts]), keys)
+    @cached_property
+    def tenants(self) -> Keys:
+        """A key for each run's tenant."""
+        return np.array([xxhash.xxh3_64_intdigest(tenant.encode()) for tenant, _, _ in self.calls.runs], np.uint64)
+
+    @cached_property
+    def numbers(self) -> tuple[NDArray[np.int64], Keys]:
+        """Rows that may have copies beside them, and a key each of what these have in common."""
+        calls = self.calls
+        tokens = calls.tokens[:, :2].astype(np.uint64)
+        rows = np.flatnonzero(
+            calls.answered
+            & (tokens[:, 0] > 0)
+            & (((tokens[:, 1] > 0) & (calls.kind == INFERENCE)) | (calls.kind == EMBEDDINGS))
+            & ~calls.error
+        )
+        keys = self.tenants[calls.run[rows]] ^ calls.kind[rows].astype(np.uint64)
+        return rows, _mixed(keys, tokens[rows, 0], tokens[rows, 1])
+
+    @cached_property
+    def by_slot(self) -> SortedKeys:
+        """Those rows by key and slot of time."""
+        rows, keys = self.numbers
+        return SortedKeys(_mixed(keys, (self.calls.end_ns[rows] >> SLOT_BITS).astype(np.uint64)))
+
+    @cached_property
+    def slots(self) -> tuple[int, int]:
+        """First and last slot."""
+        end = self.calls.end_ns[self.numbers[0]]
+        return (int(end.min()) >> SLOT_BITS, int(end.max()) >> SLOT_BITS) if len(end) else (0, -1)
+
+    @cached_property
+    def places(self) -> tuple[NDArray[np.int64], Keys]:
+        """Rows of calls that may have a note, and of notes, and a key of where they belong."""
+        calls = self.calls
+        rows = np.flatnonzero(_waits_for_note(calls) | _is_note(calls))
+        work = calls.work[rows]
+        words = [f"{one.instrumentation}\0{one.request_model}".encode() for one in calls.works]
+        seen_by = np.array([xxhash.xxh3_64_intdigest(word) for word in words], np.uint64)[work]
+        services = [xxhash.xxh3_64_intdigest(one.service.encode()) for one in calls.works]
+        service = np.array(services, np.uint64)[work] ^ self.tenants[calls.run[rows]]
+        parent = calls.parent[rows]
+        return rows, _mixed(np.where(parent == 0, _mixed(service, calls.content[rows]), parent), seen_by)
+
+    @cached_property
+    def by_place(self) -> SortedKeys:
+        """Those rows by that key."""
+        return SortedKeys(self.places[1])
 
 
 class CallIndex:
@@ -131,96 +181,49 @@ class CallIndex:
         self._settle_ns = int(settle_s * 1e9)
         self._held: deque[_Held] = deque()
         self._next = 0
+        self._fresh = 0  # number of the first call that copies are still told of
         self._now = 0
         self._responses = Recent(size=MAX_RESPONSES, keep_s=settle_s)
         self._agent_runs = Recent(size=MAX_AGENT_RUNS, keep_s=AGENT_RUNS_S)
         self._waiting: dict[int, list[int]] = {}  # key of the run -> its calls that wait
-        self._filter = KeyFilter(0)
-        self._in_filter = 0
+        self._tables = {name: KeyTable() for name in _KEYS}
+        self._seen_by: Counter[tuple[str, str]] = Counter()  # service and instrumentation -> batches with calls of it
+        self._without_id = self._with_note = 0
 
-    def judge(self, spans: Spans, now: int) -> Copies:
-        """Which rows are copies, and which verdicts change.
+    def judge(self, spans: Spans, worth: Worth, now: int) -> Copies:
+        """Takes note of a batch. Says which rows are copies, and which verdicts change.
 
         Args:
             spans: the batch.
+            worth: of its spans.
             now: by the `ArrivalClock`.
         """
         self.forget(now)
-        changes: _Changes = {}
-        self._hear_of_agents(spans, changes)
-        rows = np.flatnonzero(spans.inference)
-        duplicate = waits = np.zeros(spans.rows, np.bool_)
-        late = 0
+        rows = np.flatnonzero(worth.kind >= 0)
+        touched = [self._hear_of_agents(spans)]
+        base, late = self._next, 0
         if len(rows):
-            duplicate = _nested(spans)
-            self._nested_in_earlier(spans, rows, duplicate, changes)
-            self._around_earlier(spans, rows, duplicate, changes)
-            nested = duplicate.copy()
-            of_agent = self._agent_runs.among(spans.run_keys)[spans.run]
-            late = self._same_response(spans, rows, of_agent, duplicate, changes)
-            waits = duplicate & ~nested & ~of_agent
+            held = self._remember(spans, worth, rows)
+            related, gone = self._related(spans, held, rows)
+            touched += related
+        numbers = np.unique(np.concatenate(touched))
+        before, after, corrected = self._decide(numbers).of_earlier(base) if len(numbers) else (None, None, None)
+        duplicate = np.zeros(spans.rows, np.bool_)
+        borrowed: dict[int, Numbers] = {}
+        if len(rows):
+            calls = self._held[-1].calls
+            duplicate[rows[~calls.counts]] = True
+            borrowed = {int(rows[at]): numbers for at, numbers in calls.borrowed.items()}
+            late = self._late(calls, gone)
+            self._join()
         return Copies(
             duplicate=duplicate,
-            superseded=self._changed(changes, counted=True),
-            reinstated=self._changed(changes, counted=False),
+            borrowed=borrowed,
+            superseded=before,
+            reinstated=after,
+            corrected=corrected,
             late=late,
-            calls=rows,
-            waits=waits[rows],
         )
-
-    def remember(self, spans: Spans, copies: Copies, worth: Worth) -> None:
-        """Takes note of the model calls of a batch.
-
-        Args:
-            spans: the batch.
-            copies: the verdict on it.
-            worth: of its model calls.
-        """
-        rows = copies.calls
-        if not len(rows):
-            return
-        added = worth.contributions
-        run_key = spans.run_keys[spans.run[rows]]
-        response = spans.response_id[rows]
-        counts = ~copies.duplicate[rows]
-        runs, run = runs_of(spans, rows)
-        works, work = works_of([*(getattr(added, name) for name in WORK), worth.scope, worth.cost_source])
-        calls = Calls(
-            base=self._next,
-            first=np.zeros(1, np.int64),
-            seen=np.full(1, self._now),
-            runs=runs,
-            run=run,
-            works=works,
-            work=work,
-            span=id_numbers(spans.span_id, rows),
-            here=spans.span_key[rows] ^ run_key,
-            parent=spans.parent_key[rows] ^ run_key,
-            response=response,
-            kinds=_kinds(spans, rows),
-            answered=spans.has_usage[rows],
-            counts=counts,
-            names=counts & (response != 0),
-            waits=copies.waits,
-            error=added.error,
-            unpriced=added.unpriced,
-            guessed=added.guessed,
-            requested=narrow(spans.requested_calls[rows]),
-            end_ns=added.end_ns,
-            duration_ns=added.duration_ns,
-            cost_nano=added.cost_nano,
-            tokens=narrow(np.stack([getattr(added, name) for name in TOKENS], axis=1)),
-        )
-        self._next += len(rows)
-        self._list_waiting(calls)
-        self._held.append(_Held(calls))
-        self._join()
-        self._in_filter += len(rows)
-        capacity = self._filter.capacity
-        if capacity is not None and self._in_filter > capacity:
-            self._new_filter()
-        else:
-            self._note(calls)
 
     def forget(self, now: int) -> None:
         """Forgets what is older than `settle_s` by now (`ArrivalClock`)."""
@@ -229,13 +232,20 @@ class CallIndex:
         while self._held and (
             int(self._held[0].calls.seen[-1]) < settled or self._next - self._held[0].calls.base > MAX_CALLS
         ):
-            calls = self._held.popleft().calls
-            self._responses.add(calls.response[calls.names].tolist())
+            held = self._held.popleft()
+            calls = held.calls
+            self._responses.add(calls.response[calls.counts & (calls.response != 0) & (calls.kind != TOOL)].tolist())
             self._unlist_waiting(calls)
+            self._account(held, -1)
+        self._fresh = self._next
+        if self._held:
+            calls = self._held[0].calls
+            first = int(calls.seen.searchsorted(settled))
+            self._fresh = calls.base + int(calls.first[first])
         self._responses.forget(now)
         self._agent_runs.forget(now)
-        if self._in_filter > 2 * self._remembered + _SLACK:
-            self._new_filter()
+        for table in self._tables.values():
+            table.forget(self._next - self._remembered)
 
     def minutes(self) -> set[int]:
         """In which minutes since the epoch the remembered calls ended."""
@@ -256,15 +266,84 @@ class CallIndex:
         self._held = deque(map(_Held, state["calls"]))
         self._next = state["next"]
         self._waiting = {}
+        self._seen_by = Counter()
+        self._without_id = self._with_note = 0
         for held in self._held:
-            self._list_waiting(held.calls)
+            self._account(held, 1)
+            self._list_waiting(held.calls, np.flatnonzero(held.calls.waits))
         self._responses.restore(state["responses"])
         self._agent_runs.restore(state["agent_runs"])
-        self._new_filter()
+        for name, table in self._tables.items():
+            table.restart(self._next - self._remembered)
+            for held in self._held:
+                table.add(getattr(held.calls, name))
 
     @property
     def _remembered(self) -> int:
         return self._next - self._held[0].calls.base if self._held else 0
+
+    def _remember(self, spans: Spans, worth: Worth, rows: NDArray[np.int64]) -> _Held:
+        """Takes note of the calls of a batch; all of them count for now."""
+        added = worth.contributions
+        run_key = spans.run_keys[spans.run[rows]]
+        kind = worth.kind[rows]
+        tool = kind == TOOL
+        tool_rows = rows[tool]
+        response = spans.response_id[rows]
+        call_id = text_keys(spans.tool_call_id, tool_rows)
+        response[tool] = np.where(call_id == 0, np.uint64(0), call_id ^ run_key[tool])
+        answered = spans.has_usage[rows]
+        answered[tool] = _any_bits(spans.args_hash)[tool_rows]
+        parent = spans.parent_key[rows]
+        runs, run = runs_of(spans, rows)
+        instrumentation = Words.from_arrow(spans.otlp.column("ScopeName"))
+        columns = [added.service, added.agent_name, added.agent_version, added.provider, added.model, added.tool_name]
+        columns += [added.op, spans.request_model, instrumentation, worth.scope, worth.cost_source]
+        works, work = works_of([words.take(rows) for words in columns])
+        calls = Calls(
+            base=self._next,
+            first=np.zeros(1, np.int64),
+            seen=np.full(1, self._now),
+            runs=runs,
+            run=run,
+            works=works,
+            work=work,
+            kind=kind,
+            span=id_numbers(spans.span_id, rows),
+            here=spans.span_key[rows] ^ run_key,
+            parent=np.where(parent == 0, parent, parent ^ run_key),
+            response=response,
+            content=np.zeros(len(rows), np.uint64),
+            answered=answered,
+            estimated=spans.usage_estimated[rows],
+            of_other=spans.usage_of_other.present[rows],
+            counts=np.ones(len(rows), np.bool_),
+            owner=np.arange(self._next, self._next + len(rows)),
+            waits=np.zeros(len(rows), np.bool_),
+            requested=narrow(spans.requested_calls[rows]),
+            error=added.error[rows],
+            unpriced=added.unpriced[rows],
+            end_ns=added.end_ns[rows],
+            duration_ns=added.duration_ns[rows],
+            cost_nano=added.cost_nano[rows],
+            tokens=narrow(np.stack([getattr(added, name)[rows] for name in TOKENS], axis=1)),
+        )
+        noted = np.flatnonzero((calls.parent == 0) & (_waits_for_note(calls) | _is_note(calls)))
+        if len(noted):
+            calls.content[noted] = _content_keys(spans.otlp.column("input_messages"), rows[noted])
+        held = _Held(calls)
+        self._next += len(rows)
+        self._held.append(held)
+        self._account(held, 1)
+        return held
+
+    def _account(self, held: _Held, sign: int) -> None:
+        for one in held.seen_by:
+            self._seen_by[one] += sign
+            if not self._seen_by[one]:
+                del self._seen_by[one]
+        self._without_id += sign * held.without_id
+        self._with_note += sign * held.with_note
 
     def _join(self) -> None:
         """Joins the last batches while they are small: lookups go through all of them, one after the other."""
@@ -284,233 +363,433 @@ class CallIndex:
             count, rows = count + 1, rows + calls.rows
         if count > 1:
             parts = [self._held.pop() for _ in range(count)][::-1]
-            self._held.append(_Held.joined(parts))
+            for part in parts:
+                self._account(part, -1)
+            self._held.append(_Held(joined([part.calls for part in parts])))
+            self._account(self._held[-1], 1)
 
-    def _new_filter(self) -> None:
-        self._in_filter = self._remembered
-        self._filter = KeyFilter(2 * self._remembered)
-        for held in self._held:
-            self._note(held.calls)
-
-    def _note(self, calls: Calls) -> None:
-        self._filter.add(calls.response[calls.response != 0], _RESPONSE)
-        self._filter.add(calls.here, _SPAN)
-        self._filter.add(calls.parent, _PARENT)
-
-    def _find(self, keys: Keys, kind: int) -> Iterator[tuple[int, Calls, int, bool]]:
-        """Remembered calls with one of these keys: (index in `keys`, calls, row of them, is it still to be told)."""
-        maybe = np.flatnonzero(self._filter.maybe(keys, kind))
-        if not len(maybe):
-            return
-        wanted = keys[maybe]
-        settled = self._now - self._settle_ns
-        for held in self._held:
-            which, at = held.keys[kind].find(wanted)
-            fresh = bool(held.calls.seen[0] >= settled)
-            for i, row in zip(maybe[which].tolist(), at.tolist(), strict=True):
-                yield i, held.calls, row, fresh or held.calls.seen_at(row) >= settled
-
-    def _call(self, number: int) -> tuple[Calls, int]:
-        """A remembered call by its number: (calls, row of them)."""
-        held = self._held[bisect_right(self._held, number, key=lambda held: held.calls.base) - 1]
-        return held.calls, number - held.calls.base
-
-    def _list_waiting(self, calls: Calls) -> None:
-        for at in np.flatnonzero(calls.waits).tolist():
+    def _list_waiting(self, calls: Calls, rows: NDArray[np.integer]) -> None:
+        calls.waits[rows] = True
+        for at in rows.tolist():
             self._waiting.setdefault(calls.run_of(at)[2], []).append(calls.base + at)
 
     def _unlist_waiting(self, calls: Calls) -> None:
         end = calls.base + calls.rows
         for key in {calls.run_of(at)[2] for at in np.flatnonzero(calls.waits).tolist()}:
-            younger = [number for number in self._waiting.pop(key) if number >= end]
+            younger = [number for number in self._waiting.pop(key, ()) if number >= end]
             if younger:
                 self._waiting[key] = younger
 
-    def _beats(self, key: tuple[int, str, int], calls: Calls, at: int) -> bool:
-        """Is a copy with this sort key better than a remembered call?"""
-        _, trace, run = calls.run_of(at)
-        return key < (-_rank(run in self._agent_runs, calls.kinds[at]), trace, int(calls.span[at]))
-
-    def _replace(self, calls: Calls, at: int, changes: _Changes) -> None:
-        """A better copy of it counts from now on."""
-        _count(calls, at, changes, counts=False)
-        calls.names[at] = False
-        key = calls.run_of(at)[2]
-        if key not in self._agent_runs:
-            calls.waits[at] = True
-            self._waiting.setdefault(key, []).append(calls.base + at)
-
-    def _hear_of_agents(self, spans: Spans, changes: _Changes) -> None:
-        """Reinstates copies in runs that turn out to be agents', where they are the better ones now."""
+    def _hear_of_agents(self, spans: Spans) -> NDArray[np.int64]:
+        """Calls in runs that turn out to be agents'."""
         rows = np.flatnonzero(spans.op.isin(AGENT_OPS))
         if not len(rows):
-            return
+            return _NO_NUMBERS
         runs = spans.run_keys[np.unique(spans.run[rows])].tolist()
         self._agent_runs.add(runs)
-        waiting = [self._call(number) for run in runs for number in self._waiting.pop(run, ())]
-        if not waiting:
-            return
-        ids = np.array([calls.response[at] for calls, at in waiting], np.uint64)
-        named = {}
-        for i, calls, at, fresh in self._find(ids, _RESPONSE):
-            if fresh and calls.names[at]:
-                named[int(ids[i])] = (calls, at)
-        for (calls, at), response in zip(waiting, ids.tolist(), strict=True):
+        heard = [number for run in runs for number in self._waiting.pop(run, ())] if self._waiting else []
+        numbers = np.unique(np.array(heard, np.int64))
+        for calls, at in self._parts(numbers):
             calls.waits[at] = False
-            if response not in named or calls.seen_at(at) < self._now - self._settle_ns:
-                continue
-            rival, its = named[response]
-            _, trace, _ = calls.run_of(at)
-            key = (-_rank(True, calls.kinds[at]), trace, int(calls.span[at]))
-            if rival.counts[its] and self._beats(key, rival, its):
-                self._replace(rival, its, changes)
-                _count(calls, at, changes, counts=True)
-                calls.names[at] = True
-                named[response] = (calls, at)
+        numbers = numbers[numbers >= self._fresh]
+        if not len(numbers):
+            return numbers
+        return numbers[self._taken(numbers, "counts") | (self._taken(numbers, "owner") >= self._fresh)]
 
-    def _same_response(
-        self,
-        spans: Spans,
-        rows: NDArray[np.int64],
-        of_agent: NDArray[np.bool_],
-        duplicate: NDArray[np.bool_],
-        changes: _Changes,
-    ) -> int:
-        """Copies by response id. Returns how many came late."""
-        rows = rows[~duplicate[rows] & (spans.response_id[rows] != 0)]
-        _worse_copies(spans, rows, of_agent, duplicate)
-        rows = rows[~duplicate[rows]]
-        ids = spans.response_id[rows]
-        named = [(i, calls, at, fresh) for i, calls, at, fresh in self._find(ids, _RESPONSE) if calls.names[at]]
-        told = {i for i, _, _, fresh in named if fresh}
-        late = {i for i, _, _, fresh in named if not fresh}.union(np.flatnonzero(self._responses.among(ids)).tolist())
-        if told:
-            keys = _keys(spans, rows, of_agent)
-            for i, calls, at, fresh in named:
-                if fresh and calls.counts[at] and self._beats(keys[i], calls, at):
-                    self._replace(calls, at, changes)
-                elif fresh:  # where it does not count, what it is nested with counts for it
-                    duplicate[rows[i]] = True
-        return len(late - told)
+    def _related(
+        self, spans: Spans, held: _Held, rows: NDArray[np.int64]
+    ) -> tuple[list[NDArray[np.int64]], NDArray[np.bool_]]:
+        """Numbers of calls that may be copies, new ones and of what; and which new ones' copies were too long ago."""
+        calls = held.calls
+        base = calls.base
+        place = np.full(spans.rows, -1)
+        place[rows] = np.arange(len(rows))
+        parent_row = spans.parent_row[rows]
+        here = np.flatnonzero(parent_row >= 0)
+        outer = place[parent_row[here]]
+        alike = (outer >= 0) & (calls.kind[outer] == calls.kind[here])
+        found = [base + here[alike], base + outer[alike]]
+        gone = np.zeros(len(rows), np.bool_)
+        for name, of_other in _RELATIVES:
+            keys = getattr(calls, name)
+            if name == "parent":
+                keys = np.where(parent_row < 0, keys, 0)
+            which, numbers = self._find(keys, calls.kind, of_other)
+            fresh = numbers >= self._fresh
+            found += [base + which[fresh], numbers[fresh]]
+            if name == "response":
+                gone[which[~fresh]] = True
+        for name, table in self._tables.items():
+            twice = table.add(getattr(calls, name))
+            if name == "response":
+                found.append(base + twice)
+        new = base + np.arange(len(rows))
+        found += self._beside(new) + self._with_notes(new)
+        return found, gone
 
-    def _nested_in_earlier(
-        self, spans: Spans, rows: NDArray[np.int64], duplicate: NDArray[np.bool_], changes: _Changes
-    ) -> None:
-        """The rule of `_nested` for rows whose parent came in an earlier batch."""
-        children = rows[(spans.parent_row[rows] < 0) & ~spans.is_root[rows]]
-        keys = spans.parent_key[children] ^ spans.run_keys[spans.run[children]]
-        for i, calls, at, fresh in self._find(keys, _SPAN):
-            row = int(children[i])
-            if not fresh or _tells_apart(spans, row, calls, at):
-                continue
-            if not spans.has_usage[row]:
-                duplicate[row] = True
-            elif calls.counts[at]:
-                _count(calls, at, changes, counts=False)
+    def _late(self, calls: Calls, gone: NDArray[np.bool_]) -> int:
+        """Responses of a batch's calls that count though a copy did too long ago."""
+        told = calls.counts & (calls.response != 0) & (calls.kind != TOOL)
+        ids = calls.response[told]
+        late = gone[told] | self._responses.among(ids)
+        return len(np.unique(ids[late])) if late.any() else 0
 
-    def _around_earlier(
-        self, spans: Spans, rows: NDArray[np.int64], duplicate: NDArray[np.bool_], changes: _Changes
-    ) -> None:
-        """The rule of `_nested` for rows whose children came in earlier batches."""
-        keys = spans.span_key[rows] ^ spans.run_keys[spans.run[rows]]
-        for i, calls, at, fresh in self._find(keys, _PARENT):
-            row = int(rows[i])
-            if not fresh or _tells_apart(spans, row, calls, at):
-                continue
-            if calls.answered[at]:
-                duplicate[row] = True
-            elif calls.counts[at]:
-                _count(calls, at, changes, counts=False)
+    def _find(self, keys: Keys, kinds: NDArray[np.int8], column: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Remembered calls of these kinds with these keys: index in `keys`, and number; what is settled left out."""
+        which, numbers = self._tables[column].find(keys)
+        if not len(which):
+            return which, numbers
+        distinct, place = np.unique(numbers, return_inverse=True)
+        open_ones = self._taken(distinct, "counts") | (self._taken(distinct, "owner") >= self._fresh)
+        fits = open_ones[place] & (self._taken(distinct, "kind")[place] == kinds[which])
+        return which[fits], numbers[fits]
 
-    def _changed(self, changes: _Changes, *, counted: bool) -> Changed | None:
-        """Those of the touched calls that counted, or did not, and now are otherwise."""
-        numbers = sorted(
-            number
-            for number, (calls, at, before) in changes.items()
-            if before is counted and calls.counts[at] != before
-        )
-        if not numbers:
-            return None
-        wanted = np.array(numbers)
-        parts = []
+    def _parts(self, numbers: NDArray[np.int64]) -> Iterator[tuple[Calls, NDArray[np.int64]]]:
+        """Remembered calls by their numbers, sorted ones: calls and rows of them."""
+        for held, rows in self._places_of(numbers):
+            yield held.calls, rows
+
+    def _places_of(self, numbers: NDArray[np.int64]) -> Iterator[tuple[_Held, NDArray[np.int64]]]:
+        if not len(numbers):
+            return
         for held in self._held:
             base = held.calls.base
-            start, end = wanted.searchsorted([base, base + held.calls.rows])
+            start, end = numbers.searchsorted([base, base + held.calls.rows])
             if start < end:
-                parts.append((held.calls, wanted[start:end] - base))
-        works = [calls.work_of(row) for calls, rows in parts for row in rows.tolist()]
-        return Changed(
-            contributions=contributions(parts),
-            span_ids=id_texts(np.concatenate([calls.span[rows] for calls, rows in parts])),
-            requested=np.concatenate([calls.requested[rows] for calls, rows in parts]).astype(np.int64),
-            scope=[work[-2] for work in works],
-            cost_source=[work[-1] for work in works],
+                yield held, numbers[start:end] - base
+
+    def _taken(self, numbers: NDArray[np.int64], name: str) -> NDArray[Any]:
+        """A column of remembered calls."""
+        return np.concatenate([getattr(calls, name)[rows] for calls, rows in self._parts(numbers)])
+
+    def _seen_twice(self) -> set[str]:
+        """Services whose calls several instrumentations see."""
+        services = Counter(service for service, _ in self._seen_by)
+        return {service for service, count in services.items() if count > 1}
+
+    def _numbered(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], Keys, NDArray[np.int64]]:
+        """Of some calls those that may have copies beside them: number, key of what these have in common, slot.
+
+        Where there is a crowd nothing is taken for a copy.
+        """
+        services = self._seen_twice()
+        found = [(_NO_NUMBERS, _NO_KEYS, _NO_NUMBERS)]
+        if self._without_id and services:
+            for held, rows in self._places_of(numbers):
+                calls = held.calls
+                in_two = np.array([work.service in services for work in calls.works])
+                numbered, keys = held.numbers
+                at = np.flatnonzero(np.isin(numbered, rows) & in_two[calls.work[numbered]])
+                found.append((calls.base + numbered[at], keys[at], calls.end_ns[numbered[at]] >> SLOT_BITS))
+        number, key, slot = (np.concatenate(column) for column in zip(*found, strict=True))
+        which, _ = self._in_slots(key, slot)
+        alone = np.bincount(which, minlength=len(key)) <= CROWD
+        return number[alone], key[alone], slot[alone]
+
+    def _beside(self, numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Calls that may be copies of some calls, beside them, and those of these."""
+        number, key, slot = self._numbered(numbers)
+        if not len(number):
+            return []
+        with_id, end = self._taken(number, "response") != 0, self._taken(number, "end_ns")
+        found = []
+        for ends in (-ENDS_APART_NS, 0, ENDS_APART_NS):
+            near = (end + ends) >> SLOT_BITS
+            mine = np.flatnonzero((near != slot) | (ends == 0))
+            which, others = self._in_slots(key[mine], near[mine])
+            # A call finds itself; two ids that are not the same are two calls.
+            fits = number[mine[which]] != others
+            which, others = which[fits], others[fits]
+            distinct, place = np.unique(others, return_inverse=True)
+            other_id = (self._taken(distinct, "response") != 0)[place] if len(distinct) else np.zeros(0, np.bool_)
+            fits = ~(with_id[mine[which]] & other_id)
+            found += [number[mine[which[fits]]], others[fits]]
+        return found
+
+    def _in_slots(self, keys: Keys, slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What is remembered with some numbers in some slots of time: index in `keys`, and number."""
+        which, numbers = [_NO_NUMBERS], [_NO_NUMBERS]
+        wanted = _mixed(keys, slots.astype(np.uint64))
+        for held in self._held if len(keys) else ():
+            first, last = held.slots
+            near = np.flatnonzero((slots >= first) & (slots <= last))
+            if len(near):
+                index, at = held.by_slot.find(wanted[near])
+                which.append(near[index])
+                numbers.append(held.calls.base + held.numbers[0][at])
+        return np.concatenate(which), np.concatenate(numbers)
+
+    def _placed(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], Keys]:
+        """Of some calls those that may have a note, and notes: number, and key of where they belong."""
+        found = [(_NO_NUMBERS, _NO_KEYS)]
+        if self._with_note:
+            for held, rows in self._places_of(numbers):
+                placed, keys = held.places
+                at = np.flatnonzero(np.isin(placed, rows))
+                found.append((held.calls.base + placed[at], keys[at]))
+        number, key = (np.concatenate(column) for column in zip(*found, strict=True))
+        which, _ = self._in_places(key)
+        alone = np.bincount(which, minlength=len(key)) <= NOTES_CROWD
+        return number[alone], key[alone]
+
+    def _in_places(self, keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Calls and notes that belong there: index in `keys`, and number."""
+        which, numbers = [_NO_NUMBERS], [_NO_NUMBERS]
+        for held in self._held if len(keys) else ():
+            placed, _ = held.places
+            if len(placed):
+                index, at = held.by_place.find(keys)
+                which.append(index)
+                numbers.append(held.calls.base + placed[at])
+        return np.concatenate(which), np.concatenate(numbers)
+
+    def _with_notes(self, numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Calls and notes in the same places as some calls, and those of these."""
+        number, key = self._placed(numbers)
+        which, others = self._in_places(key)
+        apart = number[which] != others
+        return [number[which[apart]], others[apart]]
+
+    def _whole(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Some calls, all that may be copies of them, all that may be copies of these, and so on."""
+        known = numbers
+        while len(numbers):
+            kind = self._taken(numbers, "kind")
+            found = []
+            for name, of_other in _RELATIVES:
+                found.append(self._find(self._taken(numbers, name), kind, of_other)[1])
+            found += self._beside(numbers) + self._with_notes(numbers)
+            related = np.unique(np.concatenate(found))
+            numbers = np.setdiff1d(related[related >= self._fresh], known, assume_unique=True)
+            known = np.union1d(known, numbers)
+        return known
+
+    def _decide(self, touched: NDArray[np.int64]) -> _Verdicts:
+        """What becomes of some calls, and of all that may be copies of them."""
+        numbers = self._whole(touched)
+        parts = list(self._parts(numbers))
+        runs, run = _distinct([(calls.runs, calls.run[rows]) for calls, rows in parts])
+        works, work = _distinct([(calls.works, calls.work[rows]) for calls, rows in parts])
+        columns = {name: self._taken(numbers, name) for name in PER_CALL}
+        traces = {trace: i for i, trace in enumerate(sorted({trace for _, trace, _ in runs}))}
+        of_agent = self._agent_runs.among(np.array([key for _, _, key in runs], np.uint64))
+        candidates = Candidates(
+            works=works,
+            work=work,
+            run=run,
+            trace=np.array([traces[trace] for _, trace, _ in runs])[run],
+            of_agent=of_agent[run],
+            numbers=_spread(numbers, *self._numbered(numbers)[:2]),
+            place=_spread(numbers, *self._placed(numbers)),
+            **{field.name: columns[field.name] for field in fields(Candidates) if field.name in columns},
+        )
+        same = same_calls(candidates)
+        own = same.own
+        before = {
+            calls.base + row: calls.borrowed[row]
+            for calls, rows in parts
+            for row in rows.tolist()
+            if row in calls.borrowed
+        }
+        counts = own == np.arange(len(numbers))
+        after = _borrowed(candidates, numbers, same, before)
+        for calls, rows in parts:
+            start = int(numbers.searchsorted(calls.base))
+            here = slice(start, start + len(rows))
+            calls.counts[rows] = counts[here]
+            calls.owner[rows] = numbers[own[here]]
+            for row in rows.tolist():
+                calls.borrowed.pop(row, None)
+            calls.borrowed |= {
+                int(number) - calls.base: after[number] for number in numbers[here].tolist() if number in after
+            }
+        if not of_agent.all():
+            self._let_wait(numbers, own, run, candidates.of_agent)
+        return _Verdicts(candidates, numbers, runs, columns, counts, before, after)
+
+    def _let_wait(
+        self, numbers: NDArray[np.int64], own: NDArray[np.int64], run: NDArray[np.int32], of_agent: NDArray[np.bool_]
+    ) -> None:
+        """Lists copies in several runs that are not known for agents' yet."""
+        apart = np.zeros(len(numbers), np.bool_)
+        np.logical_or.at(apart, own, run != run[own])
+        waits = apart[own] & ~of_agent & ~self._taken(numbers, "waits")
+        for calls, rows in self._parts(numbers[waits]):
+            self._list_waiting(calls, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdicts:
+    """What calls add now, and added before."""
+
+    calls: Candidates
+    numbers: NDArray[np.int64]
+    runs: list[Run]
+    columns: dict[str, NDArray[Any]]  # `counts` as they were
+    counts: NDArray[np.bool_]
+    before: dict[int, Numbers]
+    after: dict[int, Numbers]
+
+    def of_earlier(self, base: int) -> tuple[Changed | None, Changed | None, Corrected | None]:
+        """Calls with numbers below `base` that add other than before: what they added, what they add, what to tell."""
+        numbers = self.numbers.tolist()
+        changed = self.counts != self.columns["counts"]
+        if self.before or self.after:
+            changed |= np.array([self.before.get(number) != self.after.get(number) for number in numbers])
+        rows = np.flatnonzero(changed & (self.numbers < base))
+        if not len(rows):
+            return None, None, None
+        added, adds = rows[self.columns["counts"][rows]], rows[self.counts[rows]]
+        return (
+            self._changed(added, self.before) if len(added) else None,
+            self._changed(adds, self.after) if len(adds) else None,
+            self._corrected(rows),
         )
 
+    def _changed(self, rows: NDArray[np.int64], borrowed: dict[int, Numbers]) -> Changed:
+        calls, columns = self.calls, self.columns
+        tokens, cost = calls.tokens[rows].astype(np.int64), columns["cost_nano"][rows]
+        unpriced, guessed = calls.unpriced[rows], calls.estimated[rows] & ~calls.answered[rows]
+        requested = calls.requested[rows].astype(np.int64)
+        for i, number in enumerate(self.numbers[rows].tolist()):
+            if other := borrowed.get(number):
+                tokens[i], cost[i] = other.tokens, other.cost_nano
+                unpriced[i], guessed[i], requested[i] = other.unpriced, other.guessed, other.requested
+        named = {"end_ns": calls.end_ns, "duration_ns": calls.duration_ns, "error": calls.error}
+        each = contributions(
+            calls.kind[rows],
+            [self.runs[code] for code in calls.run[rows].tolist()],
+            [calls.works[code] for code in calls.work[rows].tolist()],
+            {name: column[rows] for name, column in named.items()}
+            | {"cost_nano": cost, "unpriced": unpriced, "guessed": guessed},
+            tokens,
+        )
+        return Changed(each, id_texts(calls.span[rows]), requested)
 
-def _count(calls: Calls, at: int, changes: _Changes, *, counts: bool) -> None:
-    changes.setdefault(calls.base + at, (calls, at, bool(calls.counts[at])))
-    calls.counts[at] = counts
+    def _corrected(self, rows: NDArray[np.int64]) -> Corrected | None:
+        calls, counted = self.calls, self.columns["counts"]
+        kept, told = [], []
+        for row in rows.tolist():
+            number = int(self.numbers[row])
+            before, after = (self._told(row, numbers.get(number)) for numbers in (self.before, self.after))
+            if not self.counts[row]:
+                kept.append(row)
+                told.append(("duplicate", "", 0, *self._told(row, None)[3:], "duplicate"))
+            elif not counted[row] or before != after:
+                kept.append(row)
+                told.append((*after, "completed" if number in self.after else "reinstated"))
+        if not told:
+            return None
+        scope, cost_source, cost_nano, tokens, estimated, reason = map(list, zip(*told, strict=True))
+        runs = [self.runs[code] for code in calls.run[kept].tolist()]
+        return Corrected(
+            tenant=[tenant for tenant, _, _ in runs],
+            trace=[trace for _, trace, _ in runs],
+            span_ids=id_texts(calls.span[kept]),
+            scope=scope,
+            cost_source=cost_source,
+            reason=reason,
+            cost_nano=np.array(cost_nano, np.int64),
+            tokens=np.array(tokens, np.int64),
+            estimated=np.array(estimated, np.bool_),
+        )
+
+    def _told(self, row: int, borrowed: Numbers | None) -> tuple[str, str, int, tuple[int, ...], bool]:
+        """Scope, source and amount of cost, tokens and whether they are a guess, of a call that counts."""
+        if borrowed:
+            cost = borrowed.scope, borrowed.cost_source, borrowed.cost_nano
+            return *cost, borrowed.tokens, borrowed.estimated
+        calls = self.calls
+        work = calls.works[int(calls.work[row])]
+        cost = work.scope, work.cost_source, int(calls.cost_nano[row])
+        return *cost, tuple(calls.tokens[row].tolist()), bool(calls.estimated[row])
 
 
-def _rank(of_agent: bool | np.bool_, kinds: np.integer) -> int:
-    """How good a copy is: inside an agent's tree, then kinds of tokens."""
-    return 8 * bool(of_agent) + int(kinds)
+def _borrowed(
+    calls: Candidates, numbers: NDArray[np.int64], same: Same, before: dict[int, Numbers]
+) -> dict[int, Numbers]:
+    """What counts by the calls that count, where copies tell more of them."""
+    rows = np.arange(len(calls))
+    counts = same.own == rows
+    found = {}
+    for row in np.flatnonzero(counts & ((same.lender != rows) | (same.asker != rows))).tolist():
+        lender, asker = int(same.lender[row]), int(same.asker[row])
+        work = calls.works[int(calls.work[lender])]
+        found[int(numbers[row])] = Numbers(
+            lender=int(numbers[asker if lender == row else lender]),
+            tokens=tuple(calls.tokens[lender].tolist()),
+            cost_nano=int(calls.cost_nano[lender]),
+            unpriced=bool(calls.unpriced[lender]),
+            scope=work.scope,
+            cost_source=work.cost_source,
+            estimated=bool(calls.estimated[lender]),
+            guessed=bool(calls.estimated[lender] & ~calls.answered[lender]),
+            requested=int(calls.requested[asker]),
+        )
+    for number, numbers_of in before.items():
+        # The lender is settled and gone; what it lent stays.
+        at = int(numbers.searchsorted(number))
+        if counts[at] and number not in found and not _among(numbers, numbers_of.lender):
+            found[number] = numbers_of
+    return found
 
 
-def _keys(spans: Spans, rows: NDArray[np.integer], of_agent: NDArray[np.bool_]) -> list[tuple[int, str, int]]:
-    """What these spans sort by as copies; the least is own."""
-    rank = 8 * of_agent[rows] + _kinds(spans, rows)
-    traces = spans.trace.take(rows).tolist()
-    return list(zip((-rank).tolist(), traces, id_numbers(spans.span_id, rows).tolist(), strict=True))
+def _among(numbers: NDArray[np.int64], number: int) -> bool:
+    at = int(numbers.searchsorted(number))
+    return at < len(numbers) and int(numbers[at]) == number
 
 
-def _kinds(spans: Spans, rows: NDArray[np.integer]) -> NDArray[np.int8]:
-    """How many kinds of tokens these spans tell; what was guessed is not told."""
-    kinds = np.zeros(len(rows), np.int8)
-    told = spans.has_usage[rows]
-    for name in TOKENS:
-        kinds += told & (getattr(spans, name)[rows] > 0)
-    return kinds
+def _distinct(parts: Sequence[tuple[Sequence[Any], NDArray[np.int32]]]) -> tuple[list[Any], NDArray[np.int32]]:
+    """Distinct values and codes of some rows of several columns."""
+    used = [np.unique(codes, return_inverse=True) for _, codes in parts]
+    chosen = [
+        ([values[code] for code in codes.tolist()], place.astype(np.int32))
+        for (values, _), (codes, place) in zip(parts, used, strict=True)
+    ]
+    return same_values(chosen)
 
 
-def _tells_apart(spans: Spans, row: int, calls: Calls, at: int) -> bool:
-    """Is a row no copy of the call it is nested with: other runs, or two responses of their own?"""
-    run = spans.tenant.words[spans.tenant.codes[row]], spans.trace.words[spans.trace.codes[row]]
-    return calls.run_of(at)[:2] != run or bool(calls.response[at] != 0 and spans.response_id[row] != 0)
+def _spread(numbers: NDArray[np.int64], some: NDArray[np.int64], keys: Keys) -> Keys:
+    """The keys of some of the numbers, sorted ones; 0 for the others."""
+    spread = np.zeros(len(numbers), np.uint64)
+    spread[numbers.searchsorted(some)] = keys
+    return spread
 
 
-def _worse_copies(
-    spans: Spans, rows: NDArray[np.int64], of_agent: NDArray[np.bool_], duplicate: NDArray[np.bool_]
-) -> None:
-    """Marks all but the best row of each response id."""
-    ids = spans.response_id[rows]
-    order = np.argsort(ids, kind="stable")
-    same_as_next = ids[order[1:]] == ids[order[:-1]]
-    if not same_as_next.any():
-        return
-    copies = rows[order[np.append(same_as_next, False) | np.insert(same_as_next, 0, False)]]
-    ids = spans.response_id[copies]
-    rank = 8 * of_agent[copies] + _kinds(spans, copies)
-    order = np.lexsort((id_numbers(spans.span_id, copies), spans.trace.take(copies).ranks, -rank, ids))
-    worse = order[1:][ids[order[1:]] == ids[order[:-1]]]
-    duplicate[copies[worse]] = True
+def _mixed(first: Keys, *more: Keys) -> Keys:
+    """A hash of some columns."""
+    key: Keys = first
+    for column in more:
+        key = (key ^ column ^ (key >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x632BE59BD9B4E019)
+        key = key ^ (key >> np.uint64(32))
+    return key
 
 
-def _nested(spans: Spans) -> NDArray[np.bool_]:
-    """Inference directly inside inference, where no response id tells more.
+def _any_bits(hashes: pa.FixedSizeBinaryArray) -> NDArray[np.bool_]:
+    """Is a hash more than zeros?"""
+    halves = np.frombuffer(hashes.buffers()[1], np.uint64, 2 * len(hashes), 16 * hashes.offset).reshape(-1, 2)
+    found: NDArray[np.bool_] = (halves[:, 0] | halves[:, 1]) != 0
+    return found
 
-    A child without usage under a model call is the same (failed) attempt seen from below: the child is the copy.
-    A child with usage under a parent without response id is the call itself: the parent is the copy.
-    """
-    duplicate = np.zeros(spans.rows, np.bool_)
-    children = np.flatnonzero(spans.inference & (spans.parent_row >= 0))
-    children = children[spans.inference[spans.parent_row[children]]]
-    if not len(children):
-        return duplicate
-    parents = spans.parent_row[children]
-    told_by_id = (spans.response_id[children] != 0) & (spans.response_id[parents] != 0)
-    empty = ~spans.has_usage[children] & ~told_by_id
-    duplicate[children[empty]] = True
-    duplicate[parents[~empty & ~told_by_id]] = True
-    return duplicate
+
+def _content_keys(messages: pa.ListArray, rows: NDArray[np.integer]) -> Keys:
+    """A key for the messages of some rows, 0 for none."""
+    offsets = messages.offsets.to_numpy()
+    hashes = messages.values
+    halves = np.frombuffer(hashes.buffers()[1], np.uint64, 2 * len(hashes), 16 * hashes.offset).reshape(-1, 2)
+    found = np.zeros(len(rows), np.uint64)
+    for i, row in enumerate(rows.tolist()):
+        part = halves[offsets[row] : offsets[row + 1]]
+        if len(part):
+            found[i] = xxhash.xxh3_64_intdigest(part.tobytes()) | 1
+    return found
+
+
+def _waits_for_note(calls: Calls) -> NDArray[np.bool_]:
+    waits: NDArray[np.bool_] = (calls.kind == INFERENCE) & ~calls.answered & ~calls.of_other & ~calls.error
+    return waits
+
+
+def _is_note(calls: Calls) -> NDArray[np.bool_]:
+    notes: NDArray[np.bool_] = (calls.kind == INFERENCE) & calls.answered & calls.of_other
+    return notes

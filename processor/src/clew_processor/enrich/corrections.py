@@ -8,56 +8,37 @@ import numpy as np
 import pyarrow as pa
 
 from clew_processor.arrow import decimals
+from clew_processor.enrich.contributions import TOKENS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from clew_processor.enrich.calls import Changed
-    from clew_processor.enrich.usage import Usage
+    from clew_processor.enrich.contributions import Corrected
 
 
-def correction_rows(usage: Usage, version: int) -> pa.Table | None:
-    """Rows of span_corrections: calls of which a better copy came, and those that are the better copy after all.
+def correction_rows(corrected: Corrected | None, version: int) -> pa.Table | None:
+    """Rows of span_corrections.
 
     Args:
-        usage: the verdicts on a batch.
+        corrected: what is to be told of earlier spans.
         version: greater than that of any earlier batch.
 
     Returns:
         None when there are none.
     """
-    tables = []
-    if usage.superseded:
-        nothing = [""] * len(usage.superseded)
-        scope = ["duplicate"] * len(nothing)
-        tables.append(_rows(usage.superseded, scope, nothing, "duplicate", np.zeros(len(nothing), np.int64), version))
-    if usage.reinstated:
-        back = usage.reinstated
-        cost = back.contributions.cost_nano
-        tables.append(_rows(back, back.scope, back.cost_source, "reinstated", cost, version))
-    return pa.concat_tables(tables).combine_chunks() if tables else None
-
-
-def _rows(
-    changed: Changed,
-    scope: list[str],
-    cost_source: list[str],
-    reason: str,
-    cost_nano: NDArray[np.int64],
-    version: int,
-) -> pa.Table:
-    count = len(changed)
+    if corrected is None:
+        return None
     return pa.table(
         {
-            "tenant_id": pa.array(changed.contributions.tenant.tolist()),
-            "trace_id": pa.array(changed.contributions.trace.tolist()),
-            "span_id": pa.array(changed.span_ids),
-            "usage_scope": pa.array(scope, pa.utf8()),
-            "cost_usd": decimals(cost_nano, 18),
-            "computed_cost_usd": decimals(np.zeros(count, np.int64), 18),
-            "cost_source": pa.array(cost_source, pa.utf8()),
-            "pricing_version": pa.array([""] * count),
-            "reason": pa.array([reason] * count),
-            "version": pa.array(np.full(count, version, np.uint64)),
+            "tenant_id": pa.array(corrected.tenant, pa.utf8()),
+            "trace_id": pa.array(corrected.trace, pa.utf8()),
+            "span_id": pa.array(corrected.span_ids, pa.utf8()),
+            "usage_scope": pa.array(corrected.scope, pa.utf8()),
+            "cost_usd": decimals(corrected.cost_nano, 18),
+            "computed_cost_usd": decimals(np.zeros(len(corrected.span_ids), np.int64), 18),
+            "cost_source": pa.array(corrected.cost_source, pa.utf8()),
+            "pricing_version": pa.array([""] * len(corrected.span_ids)),
+            "reason": pa.array(corrected.reason, pa.utf8()),
+            "version": pa.array(np.full(len(corrected.span_ids), version, np.uint64)),
         }
+        | {"usage_estimated": pa.array(corrected.estimated.view(np.uint8))}
+        | {name: pa.array(corrected.tokens[:, i].astype(np.uint64)) for i, name in enumerate(TOKENS)}
     )

@@ -86,7 +86,7 @@ class Enricher:
             usage_rows=pa.concat_tables(totals).combine_chunks() if totals else None,
             gate_rows=gate_rows(spans),
             loop_rows=loop_rows(loops, version),
-            correction_rows=correction_rows(usage, version),
+            correction_rows=correction_rows(usage.corrected, version),
             dialect_rows=dialect_rows(spans),
         )
 

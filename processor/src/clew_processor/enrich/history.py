@@ -27,14 +27,17 @@ def model_calls(spans: Spans, usage: Usage) -> tuple[NDArray[np.integer], Column
     rows = np.flatnonzero(usage.own)
     return rows, {
         "start_ns": spans.start_ns[rows],
-        "tokens": spans.input_tokens[rows] + spans.output_tokens[rows],
+        "tokens": usage.tokens["input_tokens"][rows] + usage.tokens["output_tokens"][rows],
         "cost_nano": usage.cost_nano[rows],
     }
 
 
-def tool_calls(spans: Spans, usage: Usage) -> tuple[NDArray[np.integer], Columns]:
-    """Rows of the batch that are tool calls, and their columns, see `_calls`."""
-    rows = np.flatnonzero(spans.op.isin(("execute_tool",)) & ~usage.duplicate)
+def tool_calls(spans: Spans) -> tuple[NDArray[np.integer], Columns]:
+    """Rows of the batch that are tool calls, and their columns, see `_calls`.
+
+    Copies are among them, as they may yet be reinstated.
+    """
+    rows = np.flatnonzero(spans.op.isin(("execute_tool",)))
     position = np.zeros(len(rows), np.int32)
     args = _halves(spans.args_hash)[rows]
     return rows, _calls(spans, rows, position, spans.tool_name.take(rows), args, spans.error[rows])

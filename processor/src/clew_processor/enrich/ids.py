@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DIGITS = 16
+_WORD = 8
 
 
 def id_numbers(ids: pa.StringArray, rows: NDArray[np.integer]) -> NDArray[np.uint64]:
@@ -32,3 +33,26 @@ def id_texts(numbers: NDArray[np.uint64]) -> list[str]:
     """The ids that spell these numbers."""
     text = numbers.astype(">u8").tobytes().hex()
     return [text[at : at + DIGITS] for at in range(0, len(text), DIGITS)]
+
+
+def text_keys(texts: pa.StringArray, rows: NDArray[np.integer]) -> NDArray[np.uint64]:
+    """A number for each of the chosen texts, equal for equal ones and 0 for the empty one.
+
+    It is of the length, the first eight bytes, eight in the middle and the last eight: enough for ids, which are drawn
+    at random or counted up.
+    """
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    start, end = offsets[rows], offsets[rows + 1]
+    length = end - start
+    if not length.any():
+        return np.zeros(len(rows), np.uint64)
+    data = np.concatenate([np.zeros(_WORD, np.uint8), np.frombuffer(texts.buffers()[2], np.uint8)])
+    words = np.ndarray(
+        (len(data) - _WORD + 1,), "<u8", data, strides=(1,)
+    )  # word i ends where byte i of the texts begins
+    keys = words[end] >> (8 * np.maximum(_WORD - length, 0)).view(np.uint64)
+    long = length > _WORD
+    for at in (start + _WORD, end - (length - _WORD) // 2):
+        keys = (keys ^ (keys >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15) ^ words[np.where(long, at, 0)]
+    keys = (keys ^ (keys >> np.uint64(29)) ^ length.view(np.uint64)) * np.uint64(0xC2B2AE3D27D4EB4F)
+    return np.where(length == 0, np.uint64(0), keys | np.uint64(1))

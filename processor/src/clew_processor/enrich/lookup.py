@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Keys = NDArray[np.uint64]
 
 _SLOTS_PER_KEY = 16
 _MIN_BITS, _MAX_BITS = 16, 24
 _NONE = np.zeros(0, np.int64)
+_LEAST_BITS = 10
+_MASK = 2**32 - 1
 
 
 class KeyFilter:
@@ -94,12 +93,102 @@ class SortedKeys:
         return which, order[np.repeat(at, count) + nth]
 
 
-def joined_keys(parts: Sequence[SortedKeys]) -> SortedKeys:
-    """Several columns as one."""
-    starts = np.cumsum([0, *map(len, parts)])
-    order = np.concatenate([part.sorted[0] + start for part, start in zip(parts, starts, strict=False)])
-    keys = np.concatenate([part.sorted[1] for part in parts])
-    merge = np.argsort(keys, kind="stable")  # they are sorted one by one already: it only merges them
-    whole = np.empty_like(keys)
-    whole[order] = keys
-    return SortedKeys(whole, order[merge])
+class KeyTable:
+    """Where each of some keys stands, in a column that grows at its end and is forgotten from its beginning.
+
+    A hash table with chains, in arrays: a key is looked up with a few reads. Keys are taken to be hashes: their bits
+    are used as they are. The key 0 is nowhere.
+    """
+
+    def __init__(self) -> None:
+        """Empty, for few keys; it grows."""
+        self._next = self._oldest = 0
+        self._added: deque[int] = deque()  # first rows
+        self._make(_LEAST_BITS)
+
+    def find(self, keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All places of some keys: index in `keys`, and row of the column."""
+        last, there = np.uint32((self._next - 1) & _MASK), np.uint32(self._next - self._oldest)
+        at = self._heads[self._slots(keys)]
+        which = np.flatnonzero((last - at < there) & (keys != 0))
+        at = at[which]
+        found, rows = [_NONE], [_NONE]
+        while len(which):
+            place = at & self._ring
+            hit = np.flatnonzero(self._keys[place] == keys[which])
+            mine, same = which[hit], at[hit]
+            while len(same):
+                found.append(mine)
+                rows.append(self._next - 1 - (last - same).astype(np.int64))
+                more = self._same[same & self._ring]
+                some = more != same
+                mine, same = mine[some], more[some]
+            at = self._before[place]
+            valid = last - at < there
+            which, at = which[valid], at[valid]
+        return np.concatenate(found), np.concatenate(rows)
+
+    def add(self, keys: Keys) -> NDArray[np.int64]:
+        """Puts some more at the end of the column. Returns which of them stand there twice among themselves."""
+        first = self._next
+        if first + len(keys) - self._oldest > len(self._keys):
+            self._grow(first + len(keys) - self._oldest)
+        self._added.append(first)
+        self._next = first + len(keys)
+        rows = np.arange(first, self._next).astype(np.uint32)
+        self._keys[rows & self._ring] = keys
+        order = _order(keys)
+        order = order[keys[order] != 0]
+        keys, rows = keys[order], rows[order]
+        equal = keys[1:] == keys[:-1]
+        self._same[rows & self._ring] = np.where(np.concatenate(([False], equal)), np.roll(rows, 1), rows)
+        # Each key once, and those of a slot one behind the other, before what was there.
+        once = np.concatenate((~equal, [True]))[: len(rows)]
+        keys, rows = keys[once], rows[once]
+        slots = self._slots(keys)
+        behind = np.concatenate(([False], slots[1:] == slots[:-1]))[: len(rows)]
+        self._before[rows & self._ring] = np.where(behind, np.roll(rows, 1), self._heads[slots])
+        self._heads[slots] = rows  # the last of a slot
+        return np.sort(order[np.append(equal, False) | np.insert(equal, 0, False)]) if equal.any() else _NONE
+
+    def forget(self, oldest: int) -> None:
+        """Forgets the rows before this one, the first of some that were added together."""
+        self._oldest = oldest
+        while self._added and self._added[0] < oldest:
+            self._added.popleft()
+
+    def restart(self, first: int) -> None:
+        """Empties it; the column goes on at this row."""
+        self._next = self._oldest = first
+        self._added.clear()
+        self._make(_LEAST_BITS)
+
+    def _make(self, bits: int) -> None:
+        self._bits = bits
+        self._ring = np.uint32((1 << bits) - 1)
+        self._keys = np.zeros(1 << bits, np.uint64)
+        self._before = np.zeros(1 << bits, np.uint32)
+        self._same = np.zeros(1 << bits, np.uint32)
+        self._heads = np.full(1 << (bits + 1), (self._oldest - 1) & _MASK, np.uint32)
+
+    def _slots(self, keys: Keys) -> NDArray[np.int64]:
+        return (keys >> np.uint64(63 - self._bits)).view(np.int64)
+
+    def _grow(self, rows: int) -> None:
+        """Makes room for so many rows."""
+        keys = self._keys[np.arange(self._oldest, self._next).astype(np.uint32) & self._ring]
+        starts = [first - self._oldest for first in self._added]
+        self._next = self._oldest
+        self._added.clear()
+        self._make((2 * rows - 1).bit_length())
+        for start, end in zip(starts, [*starts[1:], len(keys)], strict=False):
+            self.add(keys[start:end])
+
+
+def _order(keys: Keys) -> NDArray[np.int64]:
+    """The order in which hashes are sorted: mostly their upper halves tell it, quicker, 16 bits at a time."""
+    order = np.argsort((keys >> np.uint64(32)).astype(np.uint16), kind="stable")
+    order = order[np.argsort((keys[order] >> np.uint64(48)).astype(np.uint16), kind="stable")]
+    in_order = keys[order]
+    apart = (in_order[1:] ^ in_order[:-1]).view(np.int64)
+    return np.argsort(keys, kind="stable") if ((apart > 0) & (apart < 2**32)).any() else order

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from clew_processor.enrich.calls import Changed
+    from clew_processor.enrich.contributions import Changed
     from clew_processor.enrich.lookup import Keys
     from clew_processor.enrich.remembered import RunKey
     from clew_processor.enrich.run_log import Columns, Rows
@@ -140,12 +140,13 @@ class LoopFinder:
         self.forget(now)
         self._batch += 1
         touched = [self._note_models(spans, usage, now)]
-        for log, (rows, columns) in self._called(spans, usage):
+        for log, (rows, columns) in self._called(spans):
             run = spans.run_keys[spans.run[rows]]
             log.add(run, columns, batch=self._batch, now=now)
             touched.append(run)
-            again = self._again(fingerprints(columns, run))
-            self._suspect(spans, rows, again, columns["failed"], now)
+            live = ~usage.duplicate[rows]
+            again = self._again(np.where(live, fingerprints(columns, run), np.uint64(0)))
+            self._suspect(spans, rows, again, columns["failed"] & live, now)
         for changed, counts in ((usage.superseded, False), (usage.reinstated, True)):
             if changed:
                 touched.append(self._correct(changed, now, counts=counts))
@@ -192,18 +193,19 @@ class LoopFinder:
         self._before.restore(state["before"])
         self._batch = state["batch"]
 
-    def _called(self, spans: Spans, usage: Usage) -> Iterator[tuple[RunLog, tuple[NDArray[np.integer], Columns]]]:
-        yield self._tools, tool_calls(spans, usage)
+    def _called(self, spans: Spans) -> Iterator[tuple[RunLog, tuple[NDArray[np.integer], Columns]]]:
+        yield self._tools, tool_calls(spans)
         if spans.requested_calls.any():
             yield self._requested, requested_calls(spans)
 
     def _note_models(self, spans: Spans, usage: Usage, now: int) -> Keys:
-        """Own usage, and which answers are copies: what they ask for is asked for elsewhere."""
+        """Own usage, and which calls are copies: they, or what their answers ask for, are there elsewhere too."""
         rows, columns = model_calls(spans, usage)
         run: Keys = spans.run_keys[spans.run[rows]]
         self._models.add(run, columns, batch=self._batch, now=now)
-        copies = np.flatnonzero(usage.duplicate & (spans.requested_calls > 0))
+        copies = np.flatnonzero(usage.duplicate)
         if len(copies):
+            copies = copies[(spans.requested_calls[copies] > 0) | spans.op.isin(("execute_tool",))[copies]]
             of_copies = spans.run_keys[spans.run[copies]]
             asked = {"span": id_numbers(spans.span_id, copies), "counts": np.zeros(len(copies), np.bool_)}
             self._verdicts.add(of_copies, asked, batch=self._batch, now=now)
@@ -266,9 +268,10 @@ class LoopFinder:
         changes.looping = [key for key, suspect in suspects.items() if suspect.loops]
 
     def _look(self, suspects: dict[int, _Suspect], changes: LoopChanges) -> None:
-        tools = self._tools.of(_keys(suspects))
+        tools = self._counted(self._tools, _keys(suspects))
         with_tools = set(tools.key.tolist()) if tools is not None else set()
-        requested = self._asked_for([key for key, one in suspects.items() if one.repeats and key not in with_tools])
+        asking = [key for key, one in suspects.items() if one.repeats and key not in with_tools]
+        requested = self._counted(self._requested, np.sort(np.array(asking, np.uint64))) if asking else None
         loops: dict[int, dict[str, Loop]] = {key: {} for key in suspects}
         retries = dict.fromkeys(suspects, 0)
         for rows in (tools, requested):
@@ -283,12 +286,9 @@ class LoopFinder:
         for key, suspect in suspects.items():
             _compare(suspect, loops[key], retries[key], changes)
 
-    def _asked_for(self, runs: list[int]) -> Rows | None:
-        """What the models of some runs asked for, without the answers of which a copy counts."""
-        if not runs:
-            return None
-        keys = np.sort(np.array(runs, np.uint64))
-        rows, verdicts = self._requested.of(keys), self._verdicts.of(keys)
+    def _counted(self, log: RunLog, runs: Keys) -> Rows | None:
+        """Tool calls of some runs, or what their models asked for, without the spans of which a copy counts."""
+        rows, verdicts = log.of(runs), self._verdicts.of(runs)
         if rows is None or verdicts is None:
             return rows
         last = dict(

@@ -1,15 +1,15 @@
-"""Remembered model calls in columns: a million of them are a few arrays, and a checkpoint writes them as they are."""
+"""Remembered calls in columns: a million of them are a few arrays, and a checkpoint writes them as they are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from clew_processor.enrich.contributions import Contributions
-from clew_processor.grouping import combine
+from clew_processor.enrich.contributions import TOKENS, Contributions
+from clew_processor.grouping import dense
+from clew_processor.normalise.spans import INFERENCE_OPS
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
@@ -23,32 +23,69 @@ RunKey = tuple[str, str]
 """Tenant and trace id."""
 Run = tuple[str, str, int]
 """Tenant, trace id, and the run's key (`Spans.run_keys`)."""
-Work = tuple[str, ...]
-"""What a call adds to, by these fields of `Contributions`, then its scope and cost source if it counts."""
-WORK = ("service", "agent_name", "agent_version", "provider", "model", "tool_name", "op")
-TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+INFERENCE, EMBEDDINGS, TOOL = range(3)
+"""Kinds of calls."""
+KIND_OF_OP = dict.fromkeys(INFERENCE_OPS, INFERENCE) | {"embeddings": EMBEDDINGS, "execute_tool": TOOL}
+
+
+class Work(NamedTuple):
+    """What a call adds to, fields of `Contributions`, and what else a few words tell of it."""
+
+    service: str
+    agent_name: str
+    agent_version: str
+    provider: str
+    model: str
+    tool_name: str
+    op: str
+    request_model: str
+    instrumentation: str  # name of the scope
+    scope: str  # of its usage if it counts
+    cost_source: str  # likewise
+
+
+ADDS_TO = Work._fields[:7]
+
+
+class Numbers(NamedTuple):
+    """What counts by a call of which a copy tells more."""
+
+    lender: int  # number of that copy
+    tokens: tuple[int, ...]
+    cost_nano: int
+    unpriced: bool
+    scope: str
+    cost_source: str
+    estimated: bool
+    guessed: bool
+    requested: int
 
 
 @dataclass(slots=True)
 class Calls:
-    """Model calls of one batch, or of some that came one after the other; copies included.
+    """Calls of one batch, or of some that came one after the other; copies included.
 
     Attributes:
         base: number of the first call, counted over all batches; call `base + i` is row i.
         first, seen: for each batch its first row, and when it arrived (`ArrivalClock`).
         runs, run: the distinct runs; for each call the place of its own.
         works, work: the distinct kinds of work; for each call the place of its own.
+        kind: `INFERENCE`, `EMBEDDINGS` or `TOOL`.
         span: id of the span, as a number.
-        here, parent: key of the span and of its parent within its run; of another run's spans they are different.
-        response: key of the response id, 0 for none.
-        kinds: how many kinds of tokens it tells.
-        answered: it told tokens.
+        here, parent: key of the span and of its parent within its run, 0 for no parent; of another run's spans they
+            are different.
+        response: key of the response id (of a tool call: of its id, within its run), 0 for none.
+        content: key of the messages sent, 0 where it was not asked for.
+        answered: it told tokens; of a tool call, its arguments.
+        estimated: the tokens are a guess, the sender's where it `answered`, else ours.
+        of_other: the tokens are those of another span of the same call.
         counts: it counts. False where a copy of it does instead.
-        names: it stands for its response: a copy that comes later is compared with it.
-        waits: a copy of its response counts, but it will be the better one if its run turns out to be an agent's.
+        owner: number of the copy that counts for it; its own where it counts.
+        waits: another copy counts, in another run, and either run may yet turn out to be an agent's.
         requested: how many tool calls it asked for.
-        error, unpriced, guessed, end_ns, duration_ns, cost_nano: what it adds if it counts.
+        error, unpriced, end_ns, duration_ns, cost_nano: what it adds if it counts.
         tokens: (calls, kinds) in the order of `TOKENS`, likewise.
+        borrowed: by row, what it adds instead of its own tokens and cost.
     """
 
     base: int
@@ -58,32 +95,31 @@ class Calls:
     run: NDArray[np.int32]
     works: list[Work]
     work: NDArray[np.int32]
+    kind: NDArray[np.int8]
     span: NDArray[np.uint64]
     here: NDArray[np.uint64]
     parent: NDArray[np.uint64]
     response: NDArray[np.uint64]
-    kinds: NDArray[np.int8]
+    content: NDArray[np.uint64]
     answered: NDArray[np.bool_]
+    estimated: NDArray[np.bool_]
+    of_other: NDArray[np.bool_]
     counts: NDArray[np.bool_]
-    names: NDArray[np.bool_]
+    owner: NDArray[np.int64]
     waits: NDArray[np.bool_]
+    requested: NDArray[np.integer]
     error: NDArray[np.bool_]
     unpriced: NDArray[np.bool_]
-    guessed: NDArray[np.bool_]
-    requested: NDArray[np.integer]
     end_ns: NDArray[np.int64]
     duration_ns: NDArray[np.int64]
     cost_nano: NDArray[np.int64]
     tokens: NDArray[np.integer]
+    borrowed: dict[int, Numbers] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
         """Number of calls."""
         return len(self.span)
-
-    def seen_at(self, row: int) -> int:
-        """When a call arrived."""
-        return int(self.seen[self.first.searchsorted(row, "right") - 1])
 
     def run_of(self, row: int) -> Run:
         """A call's run."""
@@ -94,52 +130,53 @@ class Calls:
         return self.works[int(self.work[row])]
 
 
+_ARRAYS = tuple(each.name for each in fields(Calls) if each.type.startswith("NDArray"))
+PER_CALL = tuple(name for name in _ARRAYS if name not in ("first", "seen", "run", "work"))
+"""Columns with a row for each call, but for its run and its work."""
+
+
 def joined(parts: Sequence[Calls]) -> Calls:
     """Several as one; each one's calls must be those that came next after the one before."""
-    columns: dict[str, Any] = {
-        field.name: np.concatenate([getattr(calls, field.name) for calls in parts])
-        for field in fields(Calls)
-        if isinstance(getattr(parts[0], field.name), np.ndarray)
-    }
-    columns["first"] = np.concatenate([calls.first + (calls.base - parts[0].base) for calls in parts])
-    columns["runs"], columns["run"] = _joined(*((calls.runs, calls.run) for calls in parts))
-    columns["works"], columns["work"] = _joined(*((calls.works, calls.work) for calls in parts))
-    return Calls(base=parts[0].base, **columns)
+    base = parts[0].base
+    columns: dict[str, Any] = {name: np.concatenate([getattr(calls, name) for calls in parts]) for name in _ARRAYS}
+    columns["first"] = np.concatenate([calls.first + (calls.base - base) for calls in parts])
+    columns["runs"], columns["run"] = same_values([(calls.runs, calls.run) for calls in parts])
+    columns["works"], columns["work"] = same_values([(calls.works, calls.work) for calls in parts])
+    borrowed = {row + calls.base - base: numbers for calls in parts for row, numbers in calls.borrowed.items()}
+    return Calls(base=base, borrowed=borrowed, **columns)
 
 
-def _joined(*parts: tuple[list[Any], NDArray[np.int32]]) -> tuple[list[Any], NDArray[np.int32]]:
+def same_values(parts: Sequence[tuple[list[Any], NDArray[np.int32]]]) -> tuple[list[Any], NDArray[np.int32]]:
     """Distinct values and codes of several columns of such, one after the other."""
-    distinct, place = _encoded(list(chain.from_iterable(values for values, _ in parts)))
-    ends = np.cumsum([len(values) for values, _ in parts]).tolist()
-    codes = [place[end - len(values) : end][code] for end, (values, code) in zip(ends, parts, strict=True)]
-    return distinct, np.concatenate(codes)
+    place: dict[Any, int] = {}
+    codes = []
+    for values, code in parts:
+        codes.append(np.array([place.setdefault(value, len(place)) for value in values], np.int32)[code])
+    return list(place), np.concatenate(codes)
 
 
-def _encoded(values: list[Any]) -> tuple[list[Any], NDArray[np.int32]]:
-    """Distinct values in order of appearance, and for each the place of its own."""
-    place = {value: i for i, value in enumerate(dict.fromkeys(values))}
-    return list(place), np.fromiter(map(place.__getitem__, values), np.int32, len(values))
-
-
-def contributions(parts: Sequence[tuple[Calls, NDArray[np.integer]]]) -> Contributions:
-    """What some calls add when they count: (calls, rows of them), one after the other."""
-    runs, run = _encoded([calls.run_of(row) for calls, rows in parts for row in rows.tolist()])
-    works, work = _encoded([calls.work_of(row) for calls, rows in parts for row in rows.tolist()])
-
-    def taken(name: str) -> NDArray[Any]:
-        return np.concatenate([getattr(calls, name)[rows] for calls, rows in parts])
-
-    columns: dict[str, Any] = {
-        name: taken(name) for name in ("end_ns", "duration_ns", "error", "cost_nano", "unpriced", "guessed")
-    }
-    columns |= {name: Words(work, [values[i] for values in works]) for i, name in enumerate(WORK)}
-    columns |= dict(zip(TOKENS, taken("tokens").astype(np.int64).T, strict=True))
+def contributions(
+    kind: NDArray[np.int8],
+    runs: Sequence[Run],
+    works: Sequence[Work],
+    columns: dict[str, Any],
+    tokens: NDArray[np.integer],
+) -> Contributions:
+    """What some calls add when they count, one row for each."""
+    words: dict[str, Any] = {name: _words([getattr(work, name) for work in works]) for name in ADDS_TO}
     return Contributions(
-        tenant=Words(run, [tenant for tenant, _, _ in runs]),
-        trace=Words(run, [trace for _, trace, _ in runs]),
-        inference=np.ones(len(run), np.bool_),
+        tenant=_words([tenant for tenant, _, _ in runs]),
+        trace=_words([trace for _, trace, _ in runs]),
+        inference=kind == INFERENCE,
+        **words,
         **columns,
+        **dict(zip(TOKENS, tokens.astype(np.int64).T, strict=True)),
     )
+
+
+def _words(values: list[str]) -> Words:
+    place = {value: i for i, value in enumerate(dict.fromkeys(values))}
+    return Words(np.fromiter(map(place.__getitem__, values), np.int32, len(values)), list(place))
 
 
 def runs_of(spans: Spans, rows: NDArray[np.integer]) -> tuple[list[Run], NDArray[np.int32]]:
@@ -157,9 +194,9 @@ def runs_of(spans: Spans, rows: NDArray[np.integer]) -> tuple[list[Run], NDArray
 
 def works_of(columns: Sequence[Words]) -> tuple[list[Work], NDArray[np.int32]]:
     """The distinct combinations of words that some columns hold, and for each row the place of its own."""
-    codes = combine([(words.codes, len(words.words)) for words in columns])
-    _, first, place = np.unique(codes, return_index=True, return_inverse=True)
-    return list(zip(*(words.take(first).tolist() for words in columns), strict=True)), place.astype(np.int32)
+    place, first = dense([(words.codes, len(words.words)) for words in columns])
+    works = list(map(Work._make, zip(*(words.take(first).tolist() for words in columns), strict=True)))
+    return works, place.astype(np.int32)
 
 
 def narrow(values: NDArray[np.int64]) -> NDArray[np.integer]:

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from clew_processor.arrow import decimals, milliseconds, structs, timestamps
+from clew_processor.enrich.contributions import TOKENS
 from clew_processor.enrich.gates import is_denied, is_gate
-from clew_processor.enrich.remembered import TOKENS
 from clew_processor.grouping import Groups, run_codes
 from clew_processor.words import Words
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from clew_processor.enrich.calls import Changed
+    from clew_processor.enrich.contributions import Changed
     from clew_processor.enrich.loops import LoopChanges, RunChange
     from clew_processor.enrich.remembered import RunKey
     from clew_processor.enrich.usage import Usage
@@ -85,15 +85,11 @@ def _own_rows(spans: Spans, usage: Usage, kept: NDArray[np.bool_]) -> pa.Table:
         "step_spans": groups.sum(spans.op.isin(("step",))[rows]),
         "agent_spans": groups.sum(spans.op.isin(("invoke_agent",))[rows]),
         "model_calls": groups.sum(inference),
-        "calls_without_usage": groups.sum(inference & ~(own & spans.has_usage[rows]) & ~errors),
-        "tool_calls": groups.sum(spans.op.isin(("execute_tool",))[rows]),
-        "requested_tool_calls": groups.sum(np.where(inference, spans.requested_calls[rows], 0)),
+        "calls_without_usage": groups.sum(inference & ~(own & usage.told[rows]) & ~errors),
+        "tool_calls": groups.sum(spans.op.isin(("execute_tool",))[rows] & live),
+        "requested_tool_calls": groups.sum(np.where(inference, usage.requested[rows], 0)),
         "errors": groups.sum(errors),
-        "input_tokens": groups.sum(np.where(own, spans.input_tokens[rows], 0)),
-        "output_tokens": groups.sum(np.where(own, spans.output_tokens[rows], 0)),
-        "cache_read_tokens": groups.sum(np.where(own, spans.cache_read_tokens[rows], 0)),
-        "cache_write_tokens": groups.sum(np.where(own, spans.cache_write_tokens[rows], 0)),
-        "reasoning_tokens": groups.sum(np.where(own, spans.reasoning_tokens[rows], 0)),
+        **{name: groups.sum(np.where(own, usage.tokens[name][rows], 0)) for name in TOKENS},
         "unpriced_calls": groups.sum(usage.cost_source.isin(("unpriced",))[rows]),
         "gates": groups.sum(gate),
         "gates_denied": groups.sum(is_denied(spans)[rows]),
@@ -211,11 +207,12 @@ def _calls_changed(changed: Changed, sign: int) -> SumsOfRuns:
     each = changed.contributions
     groups = Groups(run_codes(each.tenant, each.trace))
     tokens = {name: getattr(each, name) for name in TOKENS}
-    silent = ~each.error & ((sum(tokens.values()) == 0) | each.guessed)
+    silent = each.inference & ~each.error & ((sum(tokens.values()) == 0) | each.guessed)
     ints = {
         "spans": np.ones(each.rows, np.int64),
-        "model_calls": np.ones(each.rows, np.int64),
+        "model_calls": each.inference,
         "calls_without_usage": silent,
+        "tool_calls": each.op.isin(("execute_tool",)),
         "requested_tool_calls": changed.requested,
         "errors": each.error,
         "unpriced_calls": each.unpriced,

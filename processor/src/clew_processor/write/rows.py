@@ -69,11 +69,11 @@ def span_rows(spans: Spans, usage: Usage, context: Context, sample: Sample) -> p
     columns = {name: otlp.column(name) for name in OTLP_COLUMNS}
     columns |= {name: column.to_arrow() for name, column in words.items()}
     columns |= {
-        "InputTokens": pa.array(spans.input_tokens.view(np.uint64)),
-        "OutputTokens": pa.array(spans.output_tokens.view(np.uint64)),
-        "CacheReadTokens": pa.array(spans.cache_read_tokens.view(np.uint64)),
-        "CacheWriteTokens": pa.array(spans.cache_write_tokens.view(np.uint64)),
-        "ReasoningTokens": pa.array(spans.reasoning_tokens.view(np.uint64)),
+        "InputTokens": pa.array(usage.tokens["input_tokens"].view(np.uint64)),
+        "OutputTokens": pa.array(usage.tokens["output_tokens"].view(np.uint64)),
+        "CacheReadTokens": pa.array(usage.tokens["cache_read_tokens"].view(np.uint64)),
+        "CacheWriteTokens": pa.array(usage.tokens["cache_write_tokens"].view(np.uint64)),
+        "ReasoningTokens": pa.array(usage.tokens["reasoning_tokens"].view(np.uint64)),
         "CacheWrite1hTokens": pa.array(spans.cache_write_1h_tokens.view(np.uint64)),
         "InputAudioTokens": pa.array(spans.input_audio_tokens.view(np.uint64)),
         "OutputAudioTokens": pa.array(spans.output_audio_tokens.view(np.uint64)),
