@@ -137,7 +137,7 @@ def text(lines: Iterable[dict[str, Any]]) -> str:
 
 def main() -> None:
     starts = tuple(sys.argv[1:])
-    chosen = [one for one in corpus() if not starts or one.line["file"].startswith(starts)]
+    chosen = [one for one in corpus() if one.folder != "agents" and (not starts or one.line["file"].startswith(starts))]
     for name, lines in rows(chosen).items():
         path = GOLDEN / f"{name}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
