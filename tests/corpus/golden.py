@@ -17,13 +17,15 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from shared.engine import fresh_store
-from shared.pipeline import Recorder, arrived, new_pipeline
+from shared.pipeline import Recorder, arrived, arrived_logs, new_pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
+#: When the files arrive: some days after the last of them was recorded.
+ARRIVED = 1_796_000_000_000_000_000
 FOLDERS = ("payloads", "js", "agents")
 
 SPAN = (
@@ -93,15 +95,11 @@ def rows(payloads: Iterable[Payload]) -> dict[str, list[dict[str, Any]]]:
     gathered = Recorder()
     kept = list(payloads)
     for payload in kept:
-        requests = payload.traces()
-        ends = [
-            s.end_time_unix_nano for r in requests for g in r.resource_spans for c in g.scope_spans for s in c.spans
-        ]
-        if not ends:
-            continue
         pipeline = new_pipeline(gathered)
-        for body in requests:
-            pipeline.process([arrived(body, tenant=payload.name, at=max(ends) + 1)])
+        for body in payload.traces():
+            pipeline.process([arrived(body, tenant=payload.name, at=ARRIVED)])
+        for body in payload.logs():
+            pipeline.process([arrived_logs(body, tenant=payload.name, at=ARRIVED)])
     store = fresh_store()
     gathered.copy_to(store)
     found: dict[str, list[dict[str, Any]]] = {payload.name: [] for payload in kept}
@@ -109,13 +107,16 @@ def rows(payloads: Iterable[Payload]) -> dict[str, list[dict[str, Any]]]:
     spans = store.client.query(
         f"SELECT TenantId, TraceId, SpanId, ParentSpanId, {', '.join(SPAN)} FROM otel_traces_full {order}"
     )
+    ordered = [dict(row) for row in spans.named_results()]
     numbers: dict[tuple[str, str], dict[str, int]] = {}
-    for row in spans.named_results():
-        seen = numbers.setdefault((row["TenantId"], "span"), {})
-        traces = numbers.setdefault((row["TenantId"], "trace"), {})
-        seen[row["SpanId"]] = len(seen) + 1
-        said = {"span": seen[row["SpanId"]], "trace": traces.setdefault(row["TraceId"], len(traces) + 1)}
-        parent = {"parent": seen.get(row["ParentSpanId"], row["ParentSpanId"])} if row["ParentSpanId"] else {}
+    for row in ordered:
+        for kind in ("TraceId", "SpanId"):
+            seen = numbers.setdefault((row["TenantId"], kind), {})
+            seen.setdefault(row[kind], len(seen) + 1)
+    for row in ordered:
+        traced, seen = (numbers[row["TenantId"], kind] for kind in ("TraceId", "SpanId"))
+        said = {"span": seen[row["SpanId"]], "trace": traced[row["TraceId"]]}
+        parent = {"parent": seen.get(row["ParentSpanId"], "elsewhere")} if row["ParentSpanId"] else {}
         found[row["TenantId"]].append(said | parent | {name: plain(row[name]) for name in SPAN if row[name]})
     runs = store.client.query(f"SELECT tenant_id, {', '.join(RUN)} FROM runs ORDER BY started_at, trace_id")
     for row in runs.named_results():
@@ -137,7 +138,7 @@ def text(lines: Iterable[dict[str, Any]]) -> str:
 
 def main() -> None:
     starts = tuple(sys.argv[1:])
-    chosen = [one for one in corpus() if one.folder != "agents" and (not starts or one.line["file"].startswith(starts))]
+    chosen = [one for one in corpus() if not starts or one.line["file"].startswith(starts)]
     for name, lines in rows(chosen).items():
         path = GOLDEN / f"{name}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
