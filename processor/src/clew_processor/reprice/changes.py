@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 REASON: Final = "repriced"
 DIMENSIONS: Final = ("tenant_id", "service_name", "agent_name", "agent_version", "provider", "model", "tool_name", "op")
 """Of usage_1m, beside the minute."""
+CORRECTED: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+"""Columns of span_corrections that take the place of those of otel_traces."""
 
 SCHEMA: Final = pa.schema(
     [
@@ -35,6 +37,9 @@ SCHEMA: Final = pa.schema(
         ("priced_calls", pa.int64()),  # that had no price before
         ("cost_source", pa.utf8()),
         ("pricing_version", pa.utf8()),
+        # What an earlier verdict said of the span's tokens, which a later one has to say again; null where nothing.
+        *((name, pa.uint64()) for name in CORRECTED),
+        ("usage_estimated", pa.bool_()),
     ]
 )
 """Of what is spooled: one row for each span whose cost is another."""
@@ -96,6 +101,7 @@ def _corrections(spans: pa.Table, version: int) -> pa.Table:
             "pricing_version": spans["pricing_version"],
             "reason": pa.array([REASON] * spans.num_rows),
             "version": pa.array(np.full(spans.num_rows, version, np.uint64)),
+            **{name: spans[name] for name in (*CORRECTED, "usage_estimated")},
         }
     )
 

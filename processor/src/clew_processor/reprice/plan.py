@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from clew_processor.enrich.costs import Billed, cost_of
-from clew_processor.reprice.changes import DIMENSIONS, SCHEMA
+from clew_processor.reprice.changes import CORRECTED, DIMENSIONS, SCHEMA
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
@@ -47,6 +47,13 @@ _NAMES: Final = {
     "service_tier": "ServiceTier",
 }
 
+
+def _effective(name: str) -> str:
+    """A count as otel_traces_full has it."""
+    column = f"span.{_TOKENS[name]}"
+    return f"ifNull(verdict.{name}, {column})" if name in CORRECTED else column
+
+
 _SPANS: Final = f"""
 WITH
     if(verdict.version > 0, verdict.usage_scope, span.UsageScope) AS scope,
@@ -58,8 +65,9 @@ SELECT
     toUnixTimestamp64Nano(span.Timestamp), span.Duration,
     span.ServiceName, span.AgentName, span.AgentVersion, span.ToolName, span.Op,
     {", ".join(f"span.{column}" for column in _NAMES.values())},
-    {", ".join(f"span.{column}" for column in _TOKENS.values())},
-    span.UsageEstimated, cost, source
+    {", ".join(map(_effective, _TOKENS))},
+    ifNull(verdict.usage_estimated, span.UsageEstimated), cost, source,
+    {", ".join(f"verdict.{name}" for name in CORRECTED)}, verdict.usage_estimated
 FROM otel_traces AS span
 LEFT JOIN (SELECT * FROM span_corrections FINAL) AS verdict
     ON verdict.tenant_id = span.TenantId AND verdict.trace_id = span.TraceId AND verdict.span_id = span.SpanId
@@ -300,7 +308,7 @@ FROM
         span.ToolName, span.Op,
         -toInt64(if(verdict.version > 0, verdict.cost_source, span.CostSource) = 'unpriced') AS calls,
         -toDecimal128(if(verdict.version > 0, verdict.cost_usd, span.CostUsd), 9) AS cost,
-        {", ".join(f"-toInt64(span.{_TOKENS[name]})" for name in _SUMMED)}
+        {", ".join(f"-toInt64({_effective(name)})" for name in _SUMMED)}
     FROM otel_traces AS span
     LEFT JOIN (SELECT * FROM span_corrections FINAL) AS verdict
         ON verdict.tenant_id = span.TenantId AND verdict.trace_id = span.TraceId AND verdict.span_id = span.SpanId
@@ -347,7 +355,7 @@ class _Columns:
         tokens: dict[str, Any] = {
             name: np.array(column, np.int64) for name, column in zip(_TOKENS, columns, strict=False)
         }
-        estimated, cost, source = columns[len(_TOKENS) :]
+        (estimated, cost, source), self.corrected = columns[len(_TOKENS) :][:3], columns[len(_TOKENS) + 3 :]
         self.billed = Billed(start_ns=self.start_ns, **names, **tokens)
         self.estimated = np.array(estimated, np.bool_)
         self.cost_nano = np.array([int(value.scaleb(9)) for value in cost], np.int64)
@@ -402,6 +410,11 @@ def _priced(columns: _Columns, prices: PriceBook, open_minutes: Collection[int])
         "cost_source": texts(source.tolist()),
         "pricing_version": pa.array([prices.version] * len(chosen)),
     }
+    values |= {
+        name: pa.array([None if column[row] is None else int(column[row]) for row in chosen.tolist()], pa.uint64())
+        for name, column in zip((*CORRECTED, "usage_estimated"), columns.corrected, strict=True)
+    }
+    values["usage_estimated"] = values["usage_estimated"].cast(pa.bool_())
     return pa.table(values, schema=SCHEMA), outcome
 
 
