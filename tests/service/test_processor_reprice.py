@@ -188,10 +188,10 @@ def test_only_what_was_asked_for_is_priced_again(tmp_path: Path) -> None:
 def test_reported_costs_and_copies_are_left_alone(tmp_path: Path) -> None:
     write(tmp_path, other=1)
     with processor(tmp_path, settings=SETTINGS) as server:
-        told = {"clew.cost.usd": 7.0, "clew.cost.source": "computed"}
-        reported = chat(1, provider="acme", model="house-1", tokens={"input": 1}, attributes=told, start=time.time_ns())
+        told, start = {"clew.cost.usd": 7.0, "clew.cost.source": "computed"}, time.time_ns() - HOUR * 10**9
+        reported = chat(1, provider="acme", model="house-1", tokens={"input": 1}, attributes=told, start=start)
         common: dict[str, Any] = {"trace_id": 2, "provider": "acme", "model": "house-1", "response": "r"}
-        copies = [chat(n, tokens={"input": 10**6}, start=time.time_ns(), **common) for n in (2, 3)]
+        copies = [chat(n, tokens={"input": 10**6}, start=start, **common) for n in (2, 3)]
         send(server, reported, *copies)
         write(tmp_path, house_1=1)
         assert changed(server) == {"house-1": (1, "0.000000000", "1.000000000")}
