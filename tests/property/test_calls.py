@@ -46,7 +46,9 @@ def test_the_best_copy_counts_whatever_order_they_come_in(copies, agents, data):
         tokens = copy["tokens"]
         exclusive = tokens.get("read", 0) > tokens.get("input", 0)
         thought = "reasoning" in tokens  # output is at least the reasoning in it
-        return len(tokens) + (exclusive and "input" not in tokens) + (thought and "output" not in tokens)
+        told = len(tokens) + (exclusive and "input" not in tokens) + (thought and "output" not in tokens)
+        # What it asks tools for is text, of which tokens are guessed: more than nothing, less than any that are told.
+        return told or (0.5 if copy["asks"] else 0)
 
     by_response = defaultdict(list)
     for i, copy in enumerate(copies, 1):

@@ -320,7 +320,7 @@ class CallIndex:
             counts=np.ones(len(rows), np.bool_),
             owner=np.arange(self._next, self._next + len(rows)),
             waits=np.zeros(len(rows), np.bool_),
-            requested=narrow(spans.requested_calls[rows]),
+            requested=narrow(spans.asked_calls[rows]),
             error=added.error[rows],
             unpriced=added.unpriced[rows],
             end_ns=added.end_ns[rows],

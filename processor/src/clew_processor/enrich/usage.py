@@ -136,7 +136,7 @@ class UsageAccountant:
             self._carriers.remember(spans, carriers, adds.take(open_ones), source.take(open_ones).tolist(), now)
 
         tokens = {name: getattr(spans, name) for name in TOKENS}
-        requested = spans.requested_calls
+        requested = spans.asked_calls
         if copies.borrowed:
             adds, source = _completed(adds, source, copies.borrowed)
             rows = np.array(list(copies.borrowed))

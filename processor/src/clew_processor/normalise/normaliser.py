@@ -125,6 +125,7 @@ class Normaliser:
             cache_read_audio_tokens=tokens["cache_read_audio_tokens"],
             has_usage=has_usage,
             usage_estimated=col.flags("usage_estimated"),
+            requested_tool_ids=words("requested_tool_ids"),
             usage_of_other=words("usage_of_other"),
             reported_cost_usd=col.floats("cost_usd"),
             reported_cost_source=words("cost_source"),

@@ -80,6 +80,9 @@ class Spans:
     cache_read_audio_tokens: NDArray[np.int64]  # of cache_read_tokens
     has_usage: NDArray[np.bool_]
     usage_estimated: NDArray[np.bool_]  # the counts are the sender's guess
+    requested_tool_ids: (
+        Words  # of the tool calls an answer asks for, where its messages do not tell: separated by commas
+    )
     usage_of_other: Words  # the counts are of another span: `previous` is its elder sibling
     reported_cost_usd: NDArray[np.float64]
     reported_cost_source: Words
@@ -126,3 +129,12 @@ class Spans:
         """How many tool calls each span's output messages ask for."""
         offsets: NDArray[np.int32] = self.otlp.column("output_messages.calls").offsets.to_numpy()
         return np.diff(offsets).astype(np.int64)
+
+    @property
+    def asked_calls(self) -> NDArray[np.int64]:
+        """How many tool calls each answer asks for, told by its messages or, without them, by their ids alone."""
+        told = self.requested_calls
+        if not any(self.requested_tool_ids.words):
+            return told
+        counts = np.array([len([i for i in ids.split(",") if i]) for ids in self.requested_tool_ids.words], np.int64)
+        return np.where(told > 0, told, counts[self.requested_tool_ids.codes])
