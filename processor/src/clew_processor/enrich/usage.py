@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from clew_processor.enrich.remembered import Numbers
     from clew_processor.normalise.spans import Spans
 
+ECHO_OPS = frozenset({"fetch_response", "other"})
+"""An answer that is fetched again costs nothing, and of a part of a call nobody knows which one it is."""
 COST_SOURCES = frozenset({"provider", "sdk", "gateway", "computed", "estimated"})
 MAX_REPORTED_USD = 9e8
 """A reported cost beyond it does not fit Decimal(18, 9) and is not believed; nor is one below zero."""
@@ -107,7 +109,8 @@ class UsageAccountant:
         told, guessed = spans.has_usage, spans.usage_estimated & ~spans.has_usage
         guessed &= spans.input_tokens + spans.output_tokens > 0
         has_usage = told | guessed
-        tells = spans.known & (has_usage | (reported & (usd > 0)))
+        echoes = spans.op.isin(ECHO_OPS)
+        tells = spans.known & (has_usage | (reported & (usd > 0))) & ~echoes
         kind[tells & (kind == TOOL)] = -1  # it carries usage, and counts for that: no other span can stand for it
         carriers, turned = self._carriers.judge(spans, tells, tells & calls, now)
         # What each span is worth if it counts; a copy that does not may yet be reinstated.
@@ -154,8 +157,9 @@ class UsageAccountant:
                 tokens[name] = counts.copy()
                 tokens[name][rows] = getattr(adds, name)[rows]
         idle = copies.duplicate
-        if len(carriers.repeats):
-            idle = copies.duplicate.copy()
+        echoed = echoes & has_usage
+        if len(carriers.repeats) or echoed.any():
+            idle = copies.duplicate | echoed
             idle[carriers.repeats] = True
             adds = adds.with_usage(~idle)
         counted = spans.known & ~copies.duplicate
