@@ -15,7 +15,8 @@ def schema(*, days: int = 36500) -> list[str]:
         days: how long rows are kept. Rows of fixed dates must not expire while a test looks at them, and the sum has to
             stay within what ClickHouse's DateTime can hold (it wraps every 136 years).
     """
-    settings = {"database": "clew"} | dict.fromkeys(("spans_ttl_days", "content_ttl_days", "runs_ttl_days"), str(days))
+    kept = ("spans_ttl_days", "content_ttl_days", "runs_ttl_days", "logs_ttl_days")
+    settings = {"database": "clew"} | dict.fromkeys(kept, str(days))
     files = sorted(SQL_DIR.glob("*.sql"))
     return [
         "CREATE DATABASE IF NOT EXISTS clew",
