@@ -58,7 +58,7 @@ def payload() -> list[ExportTraceServiceRequest]:
 
     first = [
         child(2, "chat", call, events=[event], links=[link], kind=Span.SPAN_KIND_CLIENT),
-        *(child(number, "tool", tool) for number in (3, 4, 5)),
+        *(child(number, "tool", tool | {"gen_ai.tool.call.id": f"t{number}"}) for number in (3, 4, 5)),
         child(6, "tool", tool | {"error.type": "timeout"}, status=Status.STATUS_CODE_ERROR, message="too slow"),
         child(7, "gate", gate),
         span("bad", trace_id=0, start=NOW),
