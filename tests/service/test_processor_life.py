@@ -122,7 +122,7 @@ def test_what_cannot_be_stored_before_the_deadline_stays_in_the_spool(
     leave_unstored(running, store, trace_id, how)
     running.terminate()
     assert running.wait() == 0
-    assert "4 spans are left in the spool" in running.err
+    assert "4 spans and log records are left in the spool" in running.err
     assert "Traceback" not in running.err
     assert stored_after_next_start(running, store, trace_id) == [(4, 4)]
 

@@ -205,7 +205,8 @@ def real_rows() -> dict[str, pa.Table]:
 def test_every_kind_of_row_survives_being_a_dead_letter(store: Store) -> None:
     """What was refused and is tried again is stored to the last bit as if it had been taken at once."""
     rows = real_rows()
-    assert rows.keys() >= KEYS.keys() | CONTENT_OF.keys()
+    of_logs = {"otel_logs", "span_messages"}
+    assert rows.keys() >= (KEYS.keys() | CONTENT_OF.keys()) - of_logs
     read = {name: f"SELECT * FROM {name} ORDER BY ALL" for name in rows}
     for name, table in rows.items():
         for partition, part in cut(name, table):
