@@ -1,6 +1,7 @@
 """Stock exporters, as every Python program has them, deliver through restarts of the processor.
 
-They try a batch again for about eight seconds, and drop it then. A restart is to take less.
+They try a batch again for about eight seconds, and drop it then: a restart is to take less. Where the machine is too
+busy for that, what they gave up is theirs to lose, and everything else is not.
 """
 
 from __future__ import annotations
@@ -8,22 +9,26 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 
 from shared.processor import Processor, processor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
+
+THEIR_LIMIT_S = 5
+"""An exporter waits 1, 2 and 4 s between its tries; one that failed sooner was told that trying is of no use."""
 
 EXPORTERS: dict[str, Callable[[Mapping[str, str]], SpanExporter]] = {
     "grpc": lambda at: GrpcExporter(f"http://{at['grpc']}", insecure=True),
@@ -39,13 +44,32 @@ def addresses() -> dict[str, str]:
     return {"grpc": f"127.0.0.1:{ports[0]}", "http": f"127.0.0.1:{ports[1]}", "query": "127.0.0.1:0"}
 
 
+class Noted:
+    """An exporter, and the spans it gave up after having tried for as long as it does."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self.given_up: set[int] = set()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        began = time.monotonic()
+        result = self._exporter.export(spans)
+        if result is not SpanExportResult.SUCCESS and time.monotonic() > began + THEIR_LIMIT_S:
+            self.given_up |= {span.context.span_id for span in spans}
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._exporter, name)
+
+
 class Program:
     """One that ends a span every few milliseconds, with a stock exporter."""
 
     def __init__(self, kind: str, at: Mapping[str, str]) -> None:
-        self.spans = 0
+        self.ended: set[int] = set()
+        self.exporter = Noted(EXPORTERS[kind](at))
         self._provider = TracerProvider(resource=Resource({"service.name": kind}), shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(EXPORTERS[kind](at), schedule_delay_millis=100))
+        self._provider.add_span_processor(BatchSpanProcessor(self.exporter, schedule_delay_millis=100))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work)
         self._thread.start()
@@ -59,9 +83,10 @@ class Program:
 
     def _work(self) -> None:
         tracer = self._provider.get_tracer("stock")
-        while not self._stop.wait(0.005):
-            tracer.start_span("work").end()
-            self.spans += 1
+        while not self._stop.wait(0.02):
+            span = tracer.start_span("work")
+            span.end()
+            self.ended.add(span.get_span_context().span_id)
 
 
 @pytest.fixture
@@ -72,7 +97,6 @@ def programs(addresses: dict[str, str]) -> Iterator[dict[str, Program]]:
         each.end()
 
 
-@pytest.mark.xfail(reason="failed once on a loaded machine; to be looked into", strict=False)
 def test_stock_exporters_deliver_through_restarts(
     tmp_path: Path, addresses: dict[str, str], programs: dict[str, Program]
 ) -> None:
@@ -86,5 +110,8 @@ def test_stock_exporters_deliver_through_restarts(
         for each in programs.values():
             each.end()
         again.settled()
-        found = again.rows("SELECT ServiceName, count(), uniqExact(TraceId, SpanId) FROM otel_traces GROUP BY 1")
-    assert sorted(found) == sorted((kind, each.spans, each.spans) for kind, each in programs.items())
+        rows = again.rows("SELECT ServiceName, SpanId FROM otel_traces")
+    for kind, each in programs.items():
+        found = [int(span, 16) for service, span in rows if service == kind]
+        assert len(found) == len(set(found))
+        assert each.ended - each.exporter.given_up <= set(found) <= each.ended
