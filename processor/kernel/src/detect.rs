@@ -105,14 +105,13 @@ impl<'a> Detector<'a> {
             if matches!(attr.value, Value::Empty | Value::Str(b"")) {
                 continue;
             }
-            let (set, values) = (mark.set, mark.values);
+            let (set, has_values) = (mark.set, mark.values.is_some());
             if let Some(place) = mark.probe.and_then(|probe| self.probes.get_mut(usize::from(probe))) {
                 *place = (self.span, attr.value);
             }
             self.add(set, keys);
-            if let Some(values) = values {
-                let facts = values.facts(plain_text(attr.value, &mut self.text));
-                let set = keys.sets.number(&facts);
+            if has_values {
+                let set = keys.value_set(attr.key, attr.value, &mut self.text);
                 self.add(set, keys);
             }
         }

@@ -4,8 +4,10 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
+use crate::extract::plain_text;
 use crate::facts::{Sets, Texts};
 use crate::gather::numbered;
+use crate::otlp::Value;
 use crate::plan::{Key, Plan, Use};
 use crate::text::{is_utf8, same};
 
@@ -17,7 +19,9 @@ pub type KeyId = u32;
 pub struct Mark<'a> {
     /// Number of the set of facts that hold where the value is not empty.
     pub set: u32,
+    /// What is asked about the value; and the value that came last, with its set.
     pub values: Option<&'a Texts>,
+    last: (&'a [u8], u32),
     pub probe: Option<u8>,
 }
 
@@ -109,7 +113,7 @@ impl<'a> KeyTable<'a> {
         if facts.is_empty() && probe.is_none() && values.is_none() {
             return 0;
         }
-        self.marks.push(Mark { set: self.sets.number(&facts), values, probe });
+        self.marks.push(Mark { set: self.sets.number(&facts), values, last: (&[], 0), probe });
         u32::try_from(self.marks.len()).unwrap_or_default()
     }
 
@@ -163,6 +167,24 @@ impl<'a> KeyTable<'a> {
     #[inline]
     pub fn looks(&self, id: KeyId) -> bool {
         self.entries.get(id as usize).is_some_and(|entry| entry.looks)
+    }
+
+    /// Number of the set of facts that a value of this key brings, which is not empty. Most are the same again and again.
+    #[inline]
+    pub fn value_set(&mut self, id: KeyId, value: Value<'a>, room: &mut Vec<u8>) -> u32 {
+        let Some(entry) = self.entries.get(id as usize) else { return 0 };
+        let Some(mark) = self.marks.get_mut((entry.mark as usize).wrapping_sub(1)) else { return 0 };
+        let Some(values) = mark.values else { return 0 };
+        match value {
+            Value::Str(text) if same(mark.last.0, text) => mark.last.1,
+            value => {
+                let set = self.sets.number(&values.facts(plain_text(value, room)));
+                if let Value::Str(text) = value {
+                    mark.last = (text, set);
+                }
+                set
+            }
+        }
     }
 
     /// The uses a dialect has for a span attribute with this key.

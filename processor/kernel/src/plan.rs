@@ -445,8 +445,9 @@ pub struct Dialect {
     /// Values that stand for no value, and the length of the longest.
     pub sentinels: Vec<Vec<u8>>,
     pub longest_sentinel: usize,
-    /// Uses of values that are no attributes of the span.
+    /// Uses of values that are no attributes of the span; those of events apart.
     pub others: Vec<(Origin, Use)>,
+    pub of_events: Vec<(Origin, Use)>,
 }
 
 impl Dialect {
@@ -705,6 +706,7 @@ impl Compiler {
             sentinels: text.sentinels.iter().map(|text| text.as_bytes().to_vec()).collect(),
             longest_sentinel: text.sentinels.iter().map(String::len).max().unwrap_or(0),
             others: Vec::new(),
+            of_events: Vec::new(),
         };
         for (name, _) in text.columns.iter() {
             if !plan.columns.iter().any(|column| column.name == *name) {
@@ -778,7 +780,8 @@ impl Compiler {
             (None, None, None, None) if text.is.is_some() => Origin::Nowhere,
             _ => return Err("a source needs one of key, resource and from, or a constant".to_owned()),
         };
-        into.others.push((origin, wanted));
+        let of_events = matches!(origin, Origin::Event(_) | Origin::Events(_));
+        if of_events { &mut into.of_events } else { &mut into.others }.push((origin, wanted));
         Ok(())
     }
 

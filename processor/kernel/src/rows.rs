@@ -530,7 +530,9 @@ impl<'a> Rows<'a> {
     ) {
         let plan = self.plan;
         let Some(dialect) = plan.dialects.get(usize::from(subject.dialect)) else { return };
-        for (origin, wanted) in &dialect.others {
+        // Most spans have no events.
+        let of_events = if span.events.of(&body.events).is_empty() { &[][..] } else { &dialect.of_events };
+        for (origin, wanted) in dialect.others.iter().chain(of_events) {
             if wanted.ops & subject.op == 0 {
                 continue;
             }
