@@ -115,6 +115,14 @@ def test_values_are_those_of_the_dialect_then_those_of_all_then_as_they_came():
     assert normalise(request(other)).finish_reason.tolist() == ["tool_call"]
 
 
+@pytest.mark.parametrize(
+    "said", ["tool_calls", "tool_calls,stop", '["tool_calls"]', '["tool_calls", "stop"]', '"tool_calls"']
+)
+def test_the_first_of_several_finish_reasons_counts_however_they_are_listed(said):
+    spans = normalise(request(chat(1, attributes={"gen_ai.response.finish_reasons": said})))
+    assert spans.finish_reason.tolist() == ["tool_call"]
+
+
 def test_a_dialects_own_status_counts_before_the_spans():
     table = {"columns": {"status": ["s"]}, "values": {"status": {"false": "error", "true": ""}}}
     spans = spoken(table, {"s": False}, {"s": True}, {})

@@ -18,7 +18,7 @@ from clew_processor.grouping import run_codes
 from clew_processor.normalise.columns import Columns
 from clew_processor.normalise.spans import INFERENCE_OPS, USAGE_OPS, Spans
 from clew_processor.normalise.tokens import TokenRules
-from clew_processor.normalise.values import Named, Providers, ValueTables
+from clew_processor.normalise.values import Named, Providers, ValueTables, first_of, spoken_by
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
@@ -56,8 +56,10 @@ class Normaliser:
         parent_span_id = col.arrow("ParentSpanId")
         dialect, op = col.words("dialect"), col.words("op")
 
+        spoken = spoken_by(dialect)
+
         def words(name: str) -> Words:
-            return self._values.apply(name, col.words(name), dialect)
+            return self._values.apply(name, col.words(name), spoken)
 
         said = words("provider")
         server, request_model, response_model = words("server_address"), words("request_model"), words("response_model")
@@ -65,7 +67,7 @@ class Normaliser:
         framework = words("framework").otherwise(col.words("ScopeName").map(self._frameworks.get))
         agent_name, agent_version = _inherit_agent(words("agent_name"), words("agent_version"), parent_row)
 
-        tokens = self._tokens.totals(col, dialect, provider)
+        tokens = self._tokens.totals(col, spoken, provider)
         has_usage = np.zeros(len(op), np.bool_)
         for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"):
             has_usage |= tokens[name] > 0
@@ -153,7 +155,7 @@ class Normaliser:
             status=(status := self._status(words("status"), error_type, code)),
             error=status.isin(("error",)),
             error_type=error_type,
-            finish_reason=words("finish_reason"),
+            finish_reason=self._values.apply("finish_reason", col.words("finish_reason").map(first_of), spoken),
             time_to_first_ms=_milliseconds(col.floats("time_to_first_s")),
             log_event=words("log_event"),
         )

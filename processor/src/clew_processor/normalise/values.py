@@ -2,34 +2,62 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from clew_processor.dialects.schema import Dialect, Values
     from clew_processor.words import Words
+
+
+_REMEMBERED = 1024
+"""Most providers' names whose canonical one is remembered."""
 
 
 class ValueTables:
     """Value tables of columns: a dialect's own first, then the common one, then the value as it came."""
 
     def __init__(self, dialects: Sequence[Dialect], common: Values) -> None:
-        self._own = {table.name: table.values for table in dialects if table.values}
-        self._common = {column: _folded(values) for column, values in common.values.items()}
+        self._common = {column: _lookup(_folded(values)) for column, values in common.values.items()}
+        self._own: dict[str, dict[str, Callable[[str], str]]] = {}
+        for table in dialects:
+            for column, values in table.values.items():
+                known = _folded(common.values.get(column, {}) | values)
+                self._own.setdefault(column, {})[table.name] = _lookup(known)
 
-    def apply(self, column: str, said: Words, dialect: Words) -> Words:
-        """The column's words by their canonical names; "" for what the tables call nothing."""
+    def apply(self, column: str, said: Words, spoken: Mapping[str, NDArray[np.bool_]]) -> Words:
+        """The column's words by their canonical names; "" for what the tables call nothing.
+
+        Args:
+            column: its name.
+            said: what the spans say.
+            spoken: the rows of each dialect of the batch.
+        """
         if not any(said.words):
             return said
-        common = self._common.get(column, {})
-        mapped = said.map(_lookup(common)) if common else said
-        for code, name in enumerate(dialect.words):
-            own = self._own.get(name, {}).get(column)
-            if own is not None and (rows := dialect.codes == code).any():
-                mapped = mapped.overlaid(said.map(_lookup(_folded(common | own))), rows)
+        common = self._common.get(column)
+        mapped = said.map(common) if common else said
+        for name, own in self._own.get(column, {}).items():
+            if name in spoken:
+                mapped = mapped.overlaid(said.map(own), spoken[name])
         return mapped
+
+
+def spoken_by(dialect: Words) -> dict[str, NDArray[np.bool_]]:
+    """The rows of each dialect that some have."""
+    counts = np.bincount(dialect.codes, minlength=len(dialect.words))
+    return {name: dialect.codes == code for code, name in enumerate(dialect.words) if name and counts[code]}
+
+
+def first_of(listed: str) -> str:
+    """The first of several words that came as one, with commas or as JSON."""
+    return listed.lstrip("[ ").partition(",")[0].rstrip("] ").strip('"')
 
 
 def _folded(values: Mapping[str, str]) -> dict[str, str]:
@@ -75,7 +103,7 @@ class Providers:
         self._frameworks = Named(common.not_providers, fold=True)
         self._addresses = common.provider_addresses
         self._models = sorted(common.provider_models.items(), key=lambda model: -len(model[0]))
-        self.name = cache(self._name)
+        self.name = lru_cache(_REMEMBERED)(self._name)
 
     def _name(self, said: str) -> str:
         return "" if said in self._frameworks else self._names.get(said, said)
