@@ -103,7 +103,7 @@ def rows(payloads: Iterable[Payload]) -> dict[str, list[dict[str, Any]]]:
     store = fresh_store()
     gathered.copy_to(store)
     found: dict[str, list[dict[str, Any]]] = {payload.name: [] for payload in kept}
-    order = "ORDER BY Timestamp, Duration DESC, SpanId"
+    order = f"ORDER BY Timestamp, Duration DESC, SpanId, UsageScope = 'duplicate', {', '.join(SPAN)}"
     spans = store.client.query(
         f"SELECT TenantId, TraceId, SpanId, ParentSpanId, {', '.join(SPAN)} FROM otel_traces_full {order}"
     )
