@@ -33,7 +33,7 @@ def test_every_answer_equals_the_dictionarys(rows):
     assert groups.min(values).tolist() == [min(rows[i][2] for i in group) for group in members]
     assert groups.max(values).tolist() == [max(rows[i][2] for i in group) for group in members]
     assert groups.argmin(ties).tolist() == [min(group, key=lambda i: (rows[i][3], i)) for group in members]
-    assert groups.argmin(ties, values).tolist() == [
+    assert groups.argmin(ties, lambda: values).tolist() == [
         min(group, key=lambda i: (rows[i][3], rows[i][2], i)) for group in members
     ]
 

@@ -29,8 +29,8 @@ def test_least_row_is_the_first_of_equals_unless_something_breaks_the_tie():
     groups = Groups(np.zeros(4, np.int64))
     values = np.array([3, 1, 1, 1])
     assert groups.argmin(values).tolist() == [1]
-    assert groups.argmin(values, np.array([0, 2, 1, 1])).tolist() == [2]
-    assert groups.argmin(values, np.array([0, 1, 1, 1]), np.array([0, 9, 9, 8])).tolist() == [3]
+    assert groups.argmin(values, lambda: np.array([0, 2, 1, 1])).tolist() == [2]
+    assert groups.argmin(values, lambda: np.array([0, 1, 1, 1]), lambda: np.array([0, 9, 9, 8])).tolist() == [3]
 
 
 def test_money_beyond_64_bits_is_still_exact():

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from clew_processor.words import Words
 
 _RADIX_LIMIT = 2**40
+_SMALL = 2**16
+"""Keys of 16 bits are sorted by counting them."""
 _TABLE_PER_ROW, _TABLE_LEAST = 8, 4096
 """Numbering through a table is quicker than sorting while the table is not much longer than the column."""
 
@@ -65,6 +69,20 @@ def _by_table(key: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], int
     return place[key], int(place[-1]) + 1
 
 
+def counted(key: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct keys in order, and how often each stands there.
+
+    Args:
+        key: of each row, from 0.
+        size: keys are below this.
+    """
+    if size > _TABLE_PER_ROW * len(key) + _TABLE_LEAST:
+        return np.unique(key, return_counts=True)
+    counts = np.bincount(key, minlength=size)
+    there = np.flatnonzero(counts)
+    return there, counts[there]
+
+
 def run_codes(tenant: Words, trace: Words) -> NDArray[np.int64]:
     """A number per (tenant, trace id); only equality means anything."""
     return combine([(tenant.codes, len(tenant.words)), (trace.codes, len(trace.words))])
@@ -78,8 +96,14 @@ class Groups:
         count: number of groups.
     """
 
-    def __init__(self, key: NDArray[np.int64]) -> None:
-        self._order = np.argsort(key, kind="stable")
+    def __init__(self, key: NDArray[np.int64], size: int = 2**63) -> None:
+        """Groups rows.
+
+        Args:
+            key: of each row.
+            size: keys are 0 to below this, if that is known: small ones are sorted quicker.
+        """
+        self._order = np.argsort(key.astype(np.uint16) if size <= _SMALL else key, kind="stable")
         in_order = key[self._order]
         fresh = np.empty(len(key), np.bool_)
         fresh[:1] = True
@@ -102,6 +126,10 @@ class Groups:
         """Exact sum per group, of values that are far from overflowing (counts, tokens)."""
         if not self.count:
             return np.zeros(0, np.int64)
+        if values.dtype == np.bool_:  # mostly few are true
+            return np.bincount(self.of_row[values], minlength=self.count)
+        if not values.any():
+            return np.zeros(self.count, np.int64)
         return np.add.reduceat(values[self._order], self._starts, dtype=np.int64)
 
     def sum_money(self, nano: NDArray[np.int64]) -> NDArray[np.int64] | NDArray[np.object_]:
@@ -119,15 +147,15 @@ class Groups:
         """Greatest value per group."""
         return np.maximum.reduceat(values[self._order], self._starts) if self.count else values[:0]
 
-    def argmin(self, values: NDArray[np.int64], *ties: NDArray[np.int64]) -> NDArray[np.int64]:
+    def argmin(self, values: NDArray[np.int64], *ties: Callable[[], NDArray[np.int64]]) -> NDArray[np.int64]:
         """The row with the least value per group; where several have it, the least by `ties`, then the first."""
         hit = np.flatnonzero(values == self.min(values)[self.of_row])
         for further in ties:
             if len(hit) == self.count:
                 break
             among = np.full(len(values), np.iinfo(np.int64).max)
-            among[hit] = further[hit]
-            hit = hit[further[hit] == self.min(among)[self.of_row[hit]]]
+            among[hit] = more = further()[hit]
+            hit = hit[more == self.min(among)[self.of_row[hit]]]
         rows = np.empty(self.count, np.int64)
         rows[self.of_row[hit][::-1]] = hit[::-1]  # the first such row wins
         return rows

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from clew_processor.arrow import decimals, minutes
-from clew_processor.grouping import Groups, combine
+from clew_processor.grouping import Groups, counted, dense
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,13 +62,14 @@ def usage_rows(contributions: Contributions, *, sign: int = 1) -> pa.Table:
     for dimension in _DIMENSIONS:
         words = getattr(contributions, dimension.partition(":")[2])
         keys.append((words.codes, len(words.words)))
-    groups = Groups(combine(keys))
+    key, first = dense(keys)
+    groups = Groups(key, len(first))
 
     columns = {"minute": minutes(contributions.end_ns[groups.first])}
     for dimension in _DIMENSIONS:
         name, _, field = dimension.partition(":")
         columns[name] = getattr(contributions, field).take(groups.first).to_arrow()
-    columns["calls"] = pa.array(groups.sum(np.ones(contributions.rows, np.int64)) * sign)
+    columns["calls"] = pa.array(np.bincount(groups.of_row, minlength=groups.count) * sign)
     for total in _SUMS:
         name, _, field = total.partition(":")
         columns[name] = pa.array(groups.sum(getattr(contributions, field)) * sign)
@@ -92,7 +93,7 @@ def _histograms(groups: Groups, duration_ns: NDArray[np.int64], sign: int) -> pa
     bucket = duration_bucket(duration_ns).astype(np.int64)
     lowest = int(bucket.min()) if len(bucket) else 0
     width = int(bucket.max()) - lowest + 1 if len(bucket) else 1
-    cells, counts = np.unique(groups.of_row * width + (bucket - lowest), return_counts=True)
+    cells, counts = counted(groups.of_row * width + (bucket - lowest), groups.count * width)
     offsets = np.searchsorted(cells, np.arange(groups.count + 1) * width).astype(np.int32)
     return pa.MapArray.from_arrays(
         pa.array(offsets),

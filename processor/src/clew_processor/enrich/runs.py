@@ -71,7 +71,7 @@ def run_rows(spans: Spans, usage: Usage, loops: LoopChanges, kept: NDArray[np.bo
 
 def _own_rows(spans: Spans, usage: Usage, kept: NDArray[np.bool_]) -> pa.Table:
     rows = np.flatnonzero(spans.known)
-    groups = Groups(spans.run[rows])
+    groups = Groups(spans.run[rows], len(spans.run_keys))
     first = rows[groups.first]
     start, end = spans.start_ns[rows], spans.end_ns[rows]
     live = ~usage.duplicate[rows]
@@ -118,7 +118,7 @@ def _root(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.StructA
     not_root = ~spans.is_root[rows]
     order = np.where(not_root, spans.start_ns[rows] | LATE, spans.start_ns[rows])
     service, status = spans.service.take(rows), _final(spans.status.take(rows))
-    chosen = groups.argmin(order, service.ranks, status.ranks)
+    chosen = groups.argmin(order, lambda: service.ranks, lambda: status.ranks)
     best = rows[chosen]
     return structs(
         ["not_root", "start_ns", "service_name", "status"],
@@ -141,7 +141,7 @@ def _agent(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.Struct
     order = np.where(invoked, spans.start_ns[rows], np.where(named, spans.start_ns[rows] | LATE, NEVER))
     name, version = spans.agent_name.take(rows), spans.agent_version.take(rows)
     status = _final(spans.status.take(rows)).overlaid(Words.constant("", len(rows)), ~invoked)
-    best = groups.argmin(order, name.ranks, version.ranks, status.ranks)
+    best = groups.argmin(order, lambda: name.ranks, lambda: version.ranks, lambda: status.ranks)
     return structs(
         ["start_ns", "name", "version", "status"],
         [
@@ -162,6 +162,10 @@ def _outcome(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.Stru
     """The outcome that wins: (strength, time, status, score); score -1 where none was given."""
     names = ["strength", "time_ns", "status", "score"]
     said = np.flatnonzero(spans.outcome_status.present[rows])
+    if not len(said):
+        none = Words.constant("", groups.count).tolist()
+        zeros = np.zeros(groups.count, np.int64)
+        return structs(names, [zeros.astype(np.uint8), zeros, pa.array(none, pa.utf8()), np.full(groups.count, -1.0)])
     row, group = rows[said], groups.of_row[said]
     ranks = np.array([OUTCOME_STRENGTH.get(source, 1) for source in spans.outcome_source.words], np.uint8)
     rank, end = ranks[spans.outcome_source.codes[row]], spans.end_ns[row]
@@ -182,9 +186,12 @@ def _outcome(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.Stru
 
 def _any_word(words: Words, rows: NDArray[np.integer], groups: Groups) -> pa.Array:
     """One present word per group, the greatest; empty where there is none."""
-    if not words.present[rows].any():
+    if not any(words.words):
         return Words.constant("", groups.count).to_arrow()
-    return words.take(rows[groups.argmin(-words.ranks[rows])]).to_arrow()
+    ordered = sorted({"", *words.words})
+    place = {word: i for i, word in enumerate(ordered)}
+    ranks = np.array([place[word] for word in words.words], np.int64)
+    return Words(groups.max(ranks[words.codes[rows]]).astype(np.int32), ordered).to_arrow()
 
 
 def _loop_changes(changes: Mapping[RunKey, RunChange]) -> SumsOfRuns:
