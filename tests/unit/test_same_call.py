@@ -66,6 +66,21 @@ SAME = {
          *by("openai", chat(4, trace_id=4, tokens=TWO, **during(9, 63)))],
         Counted(1, 811), {2: "own", 3: "duplicate", 4: "duplicate"},
     ),
+    "one does not know what went in": (
+        [*by("langchain", chat(2, tokens={"output": 31}, **OUTER)),
+         *by("client", chat(3, trace_id=3, tokens=TWO, response="r", **INNER))],
+        Counted(1, 811), {2: "duplicate", 3: "own"},
+    ),
+    "failed": (
+        [*by("langchain", chat(2, attributes={"error.type": "Timeout"}, **OUTER)),
+         *by("openai", chat(3, trace_id=3, attributes={"error.type": "Timeout"}, **INNER))],
+        Counted(1, 0), {3: "duplicate"},
+    ),
+    "of equals the one that is no trace of its own": (
+        [*by("langchain", chain(5, trace_id=9), chat(2, trace_id=9, parent_id=5, tokens=TWO, **OUTER)),
+         *by("openai", chat(3, trace_id=3, tokens=TWO, **INNER))],
+        Counted(1, 811), {2: "own", 3: "duplicate"},
+    ),
     "embeddings": (
         [*by("langchain", chat(2, tokens={"input": 7}, attributes={"gen_ai.operation.name": "embeddings"}, **OUTER)),
          *by("openai", chat(3, trace_id=3, tokens={"input": 7}, attributes={"gen_ai.operation.name": "embeddings"},
@@ -114,8 +129,9 @@ def client(**fields):
 DIFFERENT = {
     "two calls that one instrumentation saw": [lang(), client(by="langchain")],
     "another number of tokens": [lang(), client(tokens={"input": 811, "output": 32})],
+    "another number of tokens in": [lang(), client(tokens={"input": 812, "output": 31})],
     "no tokens": [lang(tokens={}), client(tokens={})],
-    "no tokens of one kind": [lang(tokens={"input": 5}), client(tokens={"input": 5})],
+    "no tokens of the answer": [lang(tokens={"input": 5}), client(tokens={"input": 5})],
     "another model": [lang(), client(model="gpt-4o")],
     "no model": [lang(model=""), client(model="")],
     "another service": [lang(), client(service="other")],
@@ -152,14 +168,14 @@ def parallel(count: int, gap_ms: float = 1.0):
     for i in range(count):
         shift = i * gap_ms
         found += by("langchain", chat(10 + i, parent_id=1, tokens=TWO, **during(shift, shift + 60)))
-        found += by("openai", chat(100 + i, trace_id=100 + i, tokens=TWO, **during(shift + 3, shift + 59)))
+        found += by("openai", chat(1000 + i, trace_id=100 + i, tokens=TWO, **during(shift + 3, shift + 59)))
     return found
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_equal_calls_at_the_same_time_stay_as_many_as_they_are(count):
     spans = parallel(count)
-    expected = {10 + i: "own" for i in range(count)} | {100 + i: "duplicate" for i in range(count)}
+    expected = {10 + i: "own" for i in range(count)} | {1000 + i: "duplicate" for i in range(count)}
     for order in (spans, spans[::-1], spans[1::2] + spans[::2], spans[::2] + spans[1::2]):
         for sink in (sent(order), one_by_one(order), sent(order[:3], order[3:])):
             assert counted(sink) == Counted(count, 811 * count)
@@ -232,6 +248,16 @@ def test_a_call_gets_the_usage_that_a_note_tells(what):
             assert scopes(sink) == verdicts
 
 
+def test_a_note_that_tells_no_tokens_is_no_call_either():
+    spans = by(
+        "logfire.openai",
+        streamed(1, parent_id=9, **STREAM),
+        chat(2, parent_id=9, attributes={"logfire.span_type": "log", "logfire.msg": "x"}, **during(308, 308)),
+    )
+    for order in permutations(spans):
+        assert counted(sent(order)) == counted(one_by_one(order)) == Counted(1, 0)
+
+
 def test_streams_one_after_the_other_and_at_once_get_a_note_each():
 
     def pairs_of(begins, read):
@@ -270,6 +296,7 @@ NOT_ITS_NOTE = {
     "other content": [streamed(1, "hello", **STREAM), note(2, 308, "bye", trace_id=2)],
     "before it": [streamed(1, parent_id=9, **STREAM), note(2, 20, parent_id=9)],
     "another model": [streamed(1, parent_id=9, **STREAM), note(2, 308, parent_id=9, model="gpt-4o")],
+    "after too long": [streamed(1, parent_id=9, **STREAM), note(2, 601_000, parent_id=9)],
     "the call failed": [
         chat(1, parent_id=9, attributes={"error.type": "Timeout"}, **STREAM), note(2, 308, parent_id=9)
     ],

@@ -14,7 +14,7 @@ them all that these may be copies of, and so on: the verdict is that of `same_ca
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain, islice
@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xxhash
 
+from clew_processor.enrich.beside import Agreeing, Beside, common_keys
 from clew_processor.enrich.contributions import TOKENS, Changed, Corrected
 from clew_processor.enrich.ids import id_numbers, id_texts, text_keys
-from clew_processor.enrich.lookup import KeyTable, SortedKeys
+from clew_processor.enrich.lookup import KeyTable, SortedKeys, mixed
 from clew_processor.enrich.memory import Recent
 from clew_processor.enrich.remembered import (
-    EMBEDDINGS,
     INFERENCE,
     PER_CALL,
     TOOL,
@@ -41,7 +41,7 @@ from clew_processor.enrich.remembered import (
     same_values,
     works_of,
 )
-from clew_processor.enrich.same import CROWD, ENDS_APART_NS, NOTES_CROWD, SLOT_BITS, Candidates, same_calls
+from clew_processor.enrich.same import NOTES_CROWD, Candidates, same_calls
 from clew_processor.normalise.spans import AGENT_OPS
 from clew_processor.words import Words
 
@@ -119,41 +119,12 @@ class _Held:
 
     def __init__(self, calls: Calls) -> None:
         self.calls = calls
-        self.seen_by = {(work.service, work.instrumentation) for work in calls.works if work.op != "execute_tool"}
-        model_calls = calls.kind != TOOL
-        self.without_id = int(np.count_nonzero(model_calls & (calls.response == 0) & calls.answered))
         self.with_note = int(np.count_nonzero(_is_note(calls)))
 
     @cached_property
     def tenants(self) -> Keys:
         """A key for each run's tenant."""
         return np.array([xxhash.xxh3_64_intdigest(tenant.encode()) for tenant, _, _ in self.calls.runs], np.uint64)
-
-    @cached_property
-    def numbers(self) -> tuple[NDArray[np.int64], Keys]:
-        """Rows that may have copies beside them, and a key each of what these have in common."""
-        calls = self.calls
-        tokens = calls.tokens[:, :2].astype(np.uint64)
-        rows = np.flatnonzero(
-            calls.answered
-            & (tokens[:, 0] > 0)
-            & (((tokens[:, 1] > 0) & (calls.kind == INFERENCE)) | (calls.kind == EMBEDDINGS))
-            & ~calls.error
-        )
-        keys = self.tenants[calls.run[rows]] ^ calls.kind[rows].astype(np.uint64)
-        return rows, _mixed(keys, tokens[rows, 0], tokens[rows, 1])
-
-    @cached_property
-    def by_slot(self) -> SortedKeys:
-        """Those rows by key and slot of time."""
-        rows, keys = self.numbers
-        return SortedKeys(_mixed(keys, (self.calls.end_ns[rows] >> SLOT_BITS).astype(np.uint64)))
-
-    @cached_property
-    def slots(self) -> tuple[int, int]:
-        """First and last slot."""
-        end = self.calls.end_ns[self.numbers[0]]
-        return (int(end.min()) >> SLOT_BITS, int(end.max()) >> SLOT_BITS) if len(end) else (0, -1)
 
     @cached_property
     def places(self) -> tuple[NDArray[np.int64], Keys]:
@@ -166,7 +137,7 @@ class _Held:
         services = [xxhash.xxh3_64_intdigest(one.service.encode()) for one in calls.works]
         service = np.array(services, np.uint64)[work] ^ self.tenants[calls.run[rows]]
         parent = calls.parent[rows]
-        return rows, _mixed(np.where(parent == 0, _mixed(service, calls.content[rows]), parent), seen_by)
+        return rows, mixed(np.where(parent == 0, mixed(service, calls.content[rows]), parent), seen_by)
 
     @cached_property
     def by_place(self) -> SortedKeys:
@@ -187,8 +158,8 @@ class CallIndex:
         self._agent_runs = Recent(size=MAX_AGENT_RUNS, keep_s=AGENT_RUNS_S)
         self._waiting: dict[int, list[int]] = {}  # key of the run -> its calls that wait
         self._tables = {name: KeyTable() for name in _KEYS}
-        self._seen_by: Counter[tuple[str, str]] = Counter()  # service and instrumentation -> batches with calls of it
-        self._without_id = self._with_note = 0
+        self._beside = Beside()
+        self._with_note = 0
 
     def judge(self, spans: Spans, worth: Worth, now: int) -> Copies:
         """Takes note of a batch. Says which rows are copies, and which verdicts change.
@@ -244,8 +215,10 @@ class CallIndex:
             self._fresh = calls.base + int(calls.first[first])
         self._responses.forget(now)
         self._agent_runs.forget(now)
+        oldest = self._next - self._remembered
         for table in self._tables.values():
-            table.forget(self._next - self._remembered)
+            table.forget(oldest)
+        self._beside.forget(oldest)
 
     def minutes(self) -> set[int]:
         """In which minutes since the epoch the remembered calls ended."""
@@ -266,8 +239,8 @@ class CallIndex:
         self._held = deque(map(_Held, state["calls"]))
         self._next = state["next"]
         self._waiting = {}
-        self._seen_by = Counter()
-        self._without_id = self._with_note = 0
+        self._beside.restart()
+        self._with_note = 0
         for held in self._held:
             self._account(held, 1)
             self._list_waiting(held.calls, np.flatnonzero(held.calls.waits))
@@ -300,6 +273,10 @@ class CallIndex:
         columns = [added.service, added.agent_name, added.agent_version, added.provider, added.model, added.tool_name]
         columns += [added.op, spans.request_model, instrumentation, worth.scope, worth.cost_source]
         works, work = works_of([words.take(rows) for words in columns])
+        tokens = np.stack([getattr(added, name)[rows] for name in TOKENS], axis=1)
+        tenants = [xxhash.xxh3_64_intdigest(tenant.encode()) for tenant in spans.tenant.words]
+        tenant = np.array(tenants, np.uint64)[spans.tenant.codes[rows]]
+        common = common_keys(tenant, kind, tokens, answered, added.error[rows])
         calls = Calls(
             base=self._next,
             first=np.zeros(1, np.int64),
@@ -313,6 +290,8 @@ class CallIndex:
             here=spans.span_key[rows] ^ run_key,
             parent=np.where(parent == 0, parent, parent ^ run_key),
             response=response,
+            common=common,
+            within=np.where(common == 0, common, mixed(common, run_key)),
             content=np.zeros(len(rows), np.uint64),
             answered=answered,
             estimated=spans.usage_estimated[rows],
@@ -326,7 +305,7 @@ class CallIndex:
             end_ns=added.end_ns[rows],
             duration_ns=added.duration_ns[rows],
             cost_nano=added.cost_nano[rows],
-            tokens=narrow(np.stack([getattr(added, name)[rows] for name in TOKENS], axis=1)),
+            tokens=narrow(tokens),
         )
         noted = np.flatnonzero((calls.parent == 0) & (_waits_for_note(calls) | _is_note(calls)))
         if len(noted):
@@ -338,11 +317,7 @@ class CallIndex:
         return held
 
     def _account(self, held: _Held, sign: int) -> None:
-        for one in held.seen_by:
-            self._seen_by[one] += sign
-            if not self._seen_by[one]:
-                del self._seen_by[one]
-        self._without_id += sign * held.without_id
+        self._beside.count(held.calls, sign)
         self._with_note += sign * held.with_note
 
     def _join(self) -> None:
@@ -424,7 +399,8 @@ class CallIndex:
             if name == "response":
                 found.append(base + twice)
         new = base + np.arange(len(rows))
-        found += self._beside(new) + self._with_notes(new)
+        found += self._beside.related(calls, (one.calls for one in self._held if one is not held))
+        found += self._with_notes(new)
         return found, gone
 
     def _late(self, calls: Calls, gone: NDArray[np.bool_]) -> int:
@@ -462,62 +438,10 @@ class CallIndex:
         """A column of remembered calls."""
         return np.concatenate([getattr(calls, name)[rows] for calls, rows in self._parts(numbers)])
 
-    def _seen_twice(self) -> set[str]:
-        """Services whose calls several instrumentations see."""
-        services = Counter(service for service, _ in self._seen_by)
-        return {service for service, count in services.items() if count > 1}
-
-    def _numbered(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], Keys, NDArray[np.int64]]:
-        """Of some calls those that may have copies beside them: number, key of what these have in common, slot.
-
-        Where there is a crowd nothing is taken for a copy.
-        """
-        services = self._seen_twice()
-        found = [(_NO_NUMBERS, _NO_KEYS, _NO_NUMBERS)]
-        if self._without_id and services:
-            for held, rows in self._places_of(numbers):
-                calls = held.calls
-                in_two = np.array([work.service in services for work in calls.works])
-                numbered, keys = held.numbers
-                at = np.flatnonzero(np.isin(numbered, rows) & in_two[calls.work[numbered]])
-                found.append((calls.base + numbered[at], keys[at], calls.end_ns[numbered[at]] >> SLOT_BITS))
-        number, key, slot = (np.concatenate(column) for column in zip(*found, strict=True))
-        which, _ = self._in_slots(key, slot)
-        alone = np.bincount(which, minlength=len(key)) <= CROWD
-        return number[alone], key[alone], slot[alone]
-
-    def _beside(self, numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Calls that may be copies of some calls, beside them, and those of these."""
-        number, key, slot = self._numbered(numbers)
-        if not len(number):
-            return []
-        with_id, end = self._taken(number, "response") != 0, self._taken(number, "end_ns")
-        found = []
-        for ends in (-ENDS_APART_NS, 0, ENDS_APART_NS):
-            near = (end + ends) >> SLOT_BITS
-            mine = np.flatnonzero((near != slot) | (ends == 0))
-            which, others = self._in_slots(key[mine], near[mine])
-            # A call finds itself; two ids that are not the same are two calls.
-            fits = number[mine[which]] != others
-            which, others = which[fits], others[fits]
-            distinct, place = np.unique(others, return_inverse=True)
-            other_id = (self._taken(distinct, "response") != 0)[place] if len(distinct) else np.zeros(0, np.bool_)
-            fits = ~(with_id[mine[which]] & other_id)
-            found += [number[mine[which[fits]]], others[fits]]
-        return found
-
-    def _in_slots(self, keys: Keys, slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What is remembered with some numbers in some slots of time: index in `keys`, and number."""
-        which, numbers = [_NO_NUMBERS], [_NO_NUMBERS]
-        wanted = _mixed(keys, slots.astype(np.uint64))
-        for held in self._held if len(keys) else ():
-            first, last = held.slots
-            near = np.flatnonzero((slots >= first) & (slots <= last))
-            if len(near):
-                index, at = held.by_slot.find(wanted[near])
-                which.append(near[index])
-                numbers.append(held.calls.base + held.numbers[0][at])
-        return np.concatenate(which), np.concatenate(numbers)
+    def _agreeing(self, numbers: NDArray[np.int64]) -> Agreeing:
+        columns = (self._taken(numbers, name) for name in ("common", "within", "end_ns", "parent"))
+        common, within, end_ns, parent = columns
+        return Agreeing(numbers, common, within, end_ns, parent == 0)
 
     def _placed(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], Keys]:
         """Of some calls those that may have a note, and notes: number, and key of where they belong."""
@@ -558,7 +482,9 @@ class CallIndex:
             found = []
             for name, of_other in _RELATIVES:
                 found.append(self._find(self._taken(numbers, name), kind, of_other)[1])
-            found += self._beside(numbers) + self._with_notes(numbers)
+            if self._beside.active:
+                found += self._beside.others(self._agreeing(numbers))
+            found += self._with_notes(numbers)
             related = np.unique(np.concatenate(found))
             numbers = np.setdiff1d(related[related >= self._fresh], known, assume_unique=True)
             known = np.union1d(known, numbers)
@@ -573,13 +499,13 @@ class CallIndex:
         columns = {name: self._taken(numbers, name) for name in PER_CALL}
         traces = {trace: i for i, trace in enumerate(sorted({trace for _, trace, _ in runs}))}
         of_agent = self._agent_runs.among(np.array([key for _, _, key in runs], np.uint64))
+        columns["common"], columns["within"] = self._beside.without_crowds(self._agreeing(numbers))
         candidates = Candidates(
             works=works,
             work=work,
             run=run,
             trace=np.array([traces[trace] for _, trace, _ in runs])[run],
             of_agent=of_agent[run],
-            numbers=_spread(numbers, *self._numbered(numbers)[:2]),
             place=_spread(numbers, *self._placed(numbers)),
             **{field.name: columns[field.name] for field in fields(Candidates) if field.name in columns},
         )
@@ -756,15 +682,6 @@ def _spread(numbers: NDArray[np.int64], some: NDArray[np.int64], keys: Keys) -> 
     return spread
 
 
-def _mixed(first: Keys, *more: Keys) -> Keys:
-    """A hash of some columns."""
-    key: Keys = first
-    for column in more:
-        key = (key ^ column ^ (key >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x632BE59BD9B4E019)
-        key = key ^ (key >> np.uint64(32))
-    return key
-
-
 def _any_bits(hashes: pa.FixedSizeBinaryArray) -> NDArray[np.bool_]:
     """Is a hash more than zeros?"""
     halves = np.frombuffer(hashes.buffers()[1], np.uint64, 2 * len(hashes), 16 * hashes.offset).reshape(-1, 2)
@@ -791,5 +708,5 @@ def _waits_for_note(calls: Calls) -> NDArray[np.bool_]:
 
 
 def _is_note(calls: Calls) -> NDArray[np.bool_]:
-    notes: NDArray[np.bool_] = (calls.kind == INFERENCE) & calls.answered & calls.of_other
+    notes: NDArray[np.bool_] = (calls.kind == INFERENCE) & calls.of_other
     return notes

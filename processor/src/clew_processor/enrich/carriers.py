@@ -2,7 +2,8 @@
 
 Such usage counts where no span below tells any, for then it is the only source; of several such spans one below the
 other the deepest counts. It counts at once, and is taken back when usage turns up below. Whether what stands below
-counts, or is a copy of a call elsewhere, makes no difference.
+counts, or is a copy of a call elsewhere, makes no difference. Nor does usage count that a span inside a call tells, for
+it is the call's.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ MAX_OPEN = 250_000
 are."""
 
 NS_PER_MINUTE = 60 * 10**9
+_NEVER_OWN = frozenset({"fetch_response"})
+"""They tell usage of a call that was another one."""
 _NONE_JUDGED = np.zeros(0, np.int8)
 
 
@@ -103,7 +106,10 @@ class Carriers:
         """
         self.forget(now)
         rows = np.flatnonzero(tells & ~calls)
-        below = usage_below(spans.parent_row, tells, spans.run, spans.is_root)[rows] if len(rows) else _NONE_JUDGED
+        below = _NONE_JUDGED
+        if len(rows):
+            below = usage_below(spans.parent_row, tells, calls, spans.run, spans.is_root)[rows]
+            below[spans.op.isin(_NEVER_OWN)[rows]] = BELOW
         run = spans.run_keys[spans.run[rows]]
         known = self._links.known(run)
         self._links.add(spans, tells, calls, now)

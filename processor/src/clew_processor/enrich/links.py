@@ -135,16 +135,18 @@ class Links:
             which, rows = piece.of(wanted)
             if len(rows):
                 columns = piece.columns
-                parts.append((which, columns.here[rows], columns.parent[rows], columns.tells[rows]))
+                parts.append(
+                    (which, columns.here[rows], columns.parent[rows], columns.tells[rows], columns.calls[rows])
+                )
         if not parts:
             return np.full(len(runs), NONE, np.int8)
-        run, here, parent, tells = map(np.concatenate, zip(*parts, strict=True))
+        run, here, parent, tells, calls = map(np.concatenate, zip(*parts, strict=True))
         distinct, row = np.unique(here ^ wanted[run], return_index=True)
         above = np.full(len(here), -1)
         inner = np.flatnonzero(parent != 0)
         at = _place(distinct, parent[inner] ^ wanted[run[inner]])
         above[inner] = np.where((at >= 0) & (row[at] != inner), row[at], -1)
-        below = usage_below(above, tells, run, parent == 0)
+        below = usage_below(above, tells, calls, run, parent == 0)
         at = _place(distinct, spans ^ runs)
         found: NDArray[np.int8] = np.where(at >= 0, below[row[at]], np.int8(NONE))
         return found
@@ -198,19 +200,24 @@ class Links:
 
 
 def usage_below(
-    above: NDArray[np.integer], tells: NDArray[np.bool_], run: NDArray[np.integer], root: NDArray[np.bool_]
+    above: NDArray[np.integer],
+    tells: NDArray[np.bool_],
+    calls: NDArray[np.bool_],
+    run: NDArray[np.integer],
+    root: NDArray[np.bool_],
 ) -> NDArray[np.int8]:
-    """For each span: does any span below it tell usage?
+    """For each span that tells usage and is no model call: does any span below it tell usage, or a call above it?
 
     Args:
         above: row of each span's parent, negative for none.
         tells: the spans that tell usage.
+        calls: those of them that are model calls.
         run: number of each span's run.
         root: the spans that say they have no parent.
 
     Returns:
-        `BELOW`; `PERHAPS` for a root of whose run some usage stands below a span that is not among these: below the
-        root too, unless that span turns out to stand elsewhere; else `NONE`.
+        `BELOW` if so; `PERHAPS` for a root of whose run some usage stands below a span that is not among these: below
+        the root too, unless that span turns out to stand elsewhere; else `NONE`.
     """
     below = np.full(len(above), NONE, np.int8)
     lost = np.zeros(int(run.max(initial=-1)) + 1, np.bool_)  # runs
@@ -225,6 +232,15 @@ def usage_below(
             break
         below[rows] = BELOW
     below[root & lost[run] & (below == NONE)] = PERHAPS
+    rows = np.flatnonzero(tells & ~calls)
+    up = above[rows]
+    for _ in range(MAX_LEVELS):
+        rows, up = rows[up >= 0], up[up >= 0]
+        if not len(rows):
+            break
+        inside = calls[up]
+        below[rows[inside]] = BELOW
+        rows, up = rows[~inside], above[up[~inside]]
     return below
 
 

@@ -106,8 +106,13 @@ class KeyTable:
         self._added: deque[int] = deque()  # first rows
         self._make(_LEAST_BITS)
 
-    def find(self, keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """All places of some keys: index in `keys`, and row of the column."""
+    def find(self, keys: Keys, most: int = 2**62) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All places of some keys: index in `keys`, and row of the column.
+
+        Args:
+            keys: to be looked up.
+            most: of a key that was added more often at once, so many places are enough.
+        """
         last, there = np.uint32((self._next - 1) & _MASK), np.uint32(self._next - self._oldest)
         at = self._heads[self._slots(keys)]
         which = np.flatnonzero((last - at < there) & (keys != 0))
@@ -116,8 +121,9 @@ class KeyTable:
         while len(which):
             place = at & self._ring
             hit = np.flatnonzero(self._keys[place] == keys[which])
-            mine, same = which[hit], at[hit]
-            while len(same):
+            mine, same, steps = which[hit], at[hit], 0
+            while len(same) and steps <= most:
+                steps += 1
                 found.append(mine)
                 rows.append(self._next - 1 - (last - same).astype(np.int64))
                 more = self._same[same & self._ring]
@@ -130,26 +136,37 @@ class KeyTable:
 
     def add(self, keys: Keys) -> NDArray[np.int64]:
         """Puts some more at the end of the column. Returns which of them stand there twice among themselves."""
+        if not len(keys):
+            return _NONE
         first = self._next
         if first + len(keys) - self._oldest > len(self._keys):
             self._grow(first + len(keys) - self._oldest)
         self._added.append(first)
         self._next = first + len(keys)
-        rows = np.arange(first, self._next).astype(np.uint32)
-        self._keys[rows & self._ring] = keys
-        order = _order(keys)
-        order = order[keys[order] != 0]
-        keys, rows = keys[order], rows[order]
+        places = self._places_from(first)
+        self._keys[places] = keys
+        self._same[places] = np.arange(first, self._next).astype(np.uint32)
+        there = np.flatnonzero(keys)
+        if not len(there):
+            return _NONE
+        order = there[_order(keys[there])] if len(there) < len(keys) else _order(keys)
+        keys = keys[order]
+        rows = (first + order).astype(np.uint32)
         equal = keys[1:] == keys[:-1]
-        self._same[rows & self._ring] = np.where(np.concatenate(([False], equal)), np.roll(rows, 1), rows)
+        twice = _NONE
+        if equal.any():
+            self._same[rows[1:][equal] & self._ring] = rows[:-1][equal]
+            twice = np.sort(order[np.append(equal, False) | np.insert(equal, 0, False)])
+            once = np.append(~equal, True)  # the last of each
+            keys, rows = keys[once], rows[once]
         # Each key once, and those of a slot one behind the other, before what was there.
-        once = np.concatenate((~equal, [True]))[: len(rows)]
-        keys, rows = keys[once], rows[once]
         slots = self._slots(keys)
-        behind = np.concatenate(([False], slots[1:] == slots[:-1]))[: len(rows)]
-        self._before[rows & self._ring] = np.where(behind, np.roll(rows, 1), self._heads[slots])
+        before = self._heads[slots]
+        behind = np.flatnonzero(slots[1:] == slots[:-1])
+        before[behind + 1] = rows[behind]
+        self._before[rows & self._ring] = before
         self._heads[slots] = rows  # the last of a slot
-        return np.sort(order[np.append(equal, False) | np.insert(equal, 0, False)]) if equal.any() else _NONE
+        return twice
 
     def forget(self, oldest: int) -> None:
         """Forgets the rows before this one, the first of some that were added together."""
@@ -170,6 +187,11 @@ class KeyTable:
         self._before = np.zeros(1 << bits, np.uint32)
         self._same = np.zeros(1 << bits, np.uint32)
         self._heads = np.full(1 << (bits + 1), (self._oldest - 1) & _MASK, np.uint32)
+
+    def _places_from(self, first: int) -> slice | NDArray[np.int64]:
+        """Where rows from this one to the last stand."""
+        start, end = first & int(self._ring), ((self._next - 1) & int(self._ring)) + 1
+        return slice(start, end) if start < end else np.arange(first, self._next) & int(self._ring)
 
     def _slots(self, keys: Keys) -> NDArray[np.int64]:
         return (keys >> np.uint64(63 - self._bits)).view(np.int64)
@@ -192,3 +214,12 @@ def _order(keys: Keys) -> NDArray[np.int64]:
     in_order = keys[order]
     apart = (in_order[1:] ^ in_order[:-1]).view(np.int64)
     return np.argsort(keys, kind="stable") if ((apart > 0) & (apart < 2**32)).any() else order
+
+
+def mixed(first: Keys, *more: Keys) -> Keys:
+    """A hash of some columns."""
+    key: Keys = first
+    for column in more:
+        key = (key ^ column ^ (key >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x632BE59BD9B4E019)
+        key = key ^ (key >> np.uint64(32))
+    return key

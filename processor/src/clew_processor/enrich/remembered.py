@@ -75,6 +75,7 @@ class Calls:
         here, parent: key of the span and of its parent within its run, 0 for no parent; of another run's spans they
             are different.
         response: key of the response id (of a tool call: of its id, within its run), 0 for none.
+        common, within: keys of what copies have in common wherever they stand, and in the same run; see `beside`.
         content: key of the messages sent, 0 where it was not asked for.
         answered: it told tokens; of a tool call, its arguments.
         estimated: the tokens are a guess, the sender's where it `answered`, else ours.
@@ -100,6 +101,8 @@ class Calls:
     here: NDArray[np.uint64]
     parent: NDArray[np.uint64]
     response: NDArray[np.uint64]
+    common: NDArray[np.uint64]
+    within: NDArray[np.uint64]
     content: NDArray[np.uint64]
     answered: NDArray[np.bool_]
     estimated: NDArray[np.bool_]

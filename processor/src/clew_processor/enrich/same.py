@@ -37,15 +37,16 @@ CLOCKS_APART_NS = 5_000_000
 """Two instrumentations in one process read the clock one after the other."""
 ENDS_APART_NS = 100_000_000
 """The outer of them ends so much later at most."""
-SLOT_BITS = 28
-"""Copies beside each other are looked for by the slot of time in which they end: 2^28 ns, more than `ENDS_APART_NS`."""
+SLOT_BITS = 30
+"""Copies beside each other are looked for by the slot of time in which they end: 2^30 ns, more than `ENDS_APART_NS`."""
 NOTE_AFTER_NS = 600 * 10**9
 """The note of a streamed call comes so long after its span at most, which ends when the stream begins."""
-CROWD = 64
-"""More calls of the same numbers in a slot of time, or in one run and without a parent or content in one place, are not
-told apart by them: none of them is taken for a copy any more."""
+CROWD = 256
+"""More calls of the same numbers in a slot of time are not told apart by them: none is taken for a copy any more."""
 NOTES_CROWD = 2048
-"""As much for calls and notes in a place that is told by parent or content."""
+"""As much for calls and their notes in one place."""
+_UNPLACED_CROWD = 64
+"""As much where neither parent nor content tells the place, but service and model alone."""
 _MAX_DEPTH = 64
 _DATE = re.compile(r"[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
 
@@ -58,7 +59,8 @@ class Candidates:
         works: the distinct kinds of work, `work` of them each row's.
         run, trace: number of each row's run, and its trace's place among all.
         of_agent: the run is an agent's.
-        numbers, place: keys of what a row has in common with copies beside it, and with its note; 0 for nothing.
+        common, within: keys of what copies beside each other have in common, and in the same run; 0 for nothing.
+        place: key of what a call and its note have in common; 0 for nothing.
     """
 
     works: Sequence[Work]
@@ -66,7 +68,8 @@ class Candidates:
     run: NDArray[np.integer]
     trace: NDArray[np.integer]
     of_agent: NDArray[np.bool_]
-    numbers: Keys
+    common: Keys
+    within: Keys
     place: Keys
     kind: NDArray[np.int8]
     span: Keys
@@ -127,7 +130,9 @@ def same_calls(calls: Candidates) -> Same:
         found[order] = order[first][np.cumsum(first) - 1]
         return found
 
-    own = best(depth, -groups.kinds, ~calls.of_agent, last)
+    # Of equals, one below other spans of its run rather than one in a trace of its own.
+    lonely = (calls.parent == 0) & groups.in_several(calls.run)
+    own = best(depth, lonely, -groups.kinds, ~calls.of_agent, last)
     # The most complete numbers: more kinds of tokens, then a price; the own ones where others know no more.
     not_own = own != np.arange(len(calls))
     return Same(
@@ -153,6 +158,12 @@ class _Groups:
         told = np.where(calls.answered, 2 * (calls.tokens > 0).sum(axis=1), 0)
         self.kinds = np.where(tools, calls.answered, np.where(calls.estimated, 1, told))
         self.covered = np.zeros(len(calls), np.bool_)
+
+    def in_several(self, runs: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """For each row: are those of its group in several runs?"""
+        several = np.zeros(len(runs), np.bool_)
+        several[self.of_row[runs != runs[self.of_row]]] = True
+        return several[self.of_row]
 
     def same_response(self) -> None:
         """Model calls with one response id."""
@@ -217,18 +228,20 @@ class _Groups:
     def side_by_side(self) -> None:
         """Calls that two instrumentations saw, neither directly inside the other.
 
-        At most one has a response id. They agree in tenant, service, model and the numbers of tokens in and out; one
-        lies within the time of the other and ends with it, and is in the same run or in a trace of its own. An
-        instrumentation saw the call once: of several that fit the nearest in time is taken.
+        At most one has a response id. They agree in tenant, service, model and the numbers of tokens in and out (or
+        one does not know how many went in, or both failed); one lies within the time of the other and ends with it, and
+        is in the same run or in a trace of its own. An instrumentation saw the call once: of several that fit the
+        nearest in time is taken.
         """
         calls = self._calls
         one, other = self._neighbours()
         swap = calls.duration_ns[one] < calls.duration_ns[other]
         outer, inner = np.where(swap, other, one), np.where(swap, one, other)
         service, seen_by = (self._code(lambda work: work.service), self._code(lambda work: work.instrumentation))
-        start, end = calls.start_ns, calls.end_ns
+        start, end, sent = calls.start_ns, calls.end_ns, calls.tokens[:, 0]
         fits = (
-            (service[outer] == service[inner])
+            ((sent[outer] == sent[inner]) | (sent[outer] == 0) | (sent[inner] == 0))
+            & (service[outer] == service[inner])
             & (seen_by[outer] != seen_by[inner])
             & ((calls.run[outer] == calls.run[inner]) | (calls.parent[inner] == 0))
             & (start[inner] >= start[outer] - CLOCKS_APART_NS)
@@ -255,13 +268,10 @@ class _Groups:
             told[int(self.of_row[row])] = calls.tokens[row, :2].tolist()
         start, pairs = calls.start_ns, []
         for same in _equal(calls.place[rows], rows):
-            if len(same) > CROWD and not calls.parent[same[0]] and not calls.content[same[0]]:
+            if len(same) > _UNPLACED_CROWD and not calls.parent[same[0]] and not calls.content[same[0]]:
                 continue
             waiting: list[int] = []
-            times = [
-                (int(calls.end_ns[row]), bool(calls.of_other[row] and calls.answered[row]), int(calls.span[row]), row)
-                for row in same
-            ]
+            times = [(int(calls.end_ns[row]), bool(calls.of_other[row]), int(calls.span[row]), row) for row in same]
             for at, note, _, row in sorted(times):
                 if not note:
                     waiting.append(row)
@@ -271,7 +281,8 @@ class _Groups:
                     call = waiting[i]
                     if at - calls.end_ns[call] > NOTE_AFTER_NS:
                         break
-                    if start[row] >= start[call] and told.get(int(self.of_row[call]), tokens) == tokens:
+                    silent = not calls.answered[row]
+                    if start[row] >= start[call] and (silent or told.get(int(self.of_row[call]), tokens) == tokens):
                         pairs.append((row, waiting.pop(i)))
                         break
         if pairs:
@@ -306,11 +317,24 @@ class _Groups:
         return np.array(codes, np.int64)[self._calls.work]
 
     def _neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Pairs of rows with the same numbers that end about together and are not the same by their ids."""
+        """Pairs of rows that agree, end about together and are not the same by their ids."""
         calls = self._calls
-        rows = np.flatnonzero((calls.numbers != 0) & ~self.covered)
-        rows = rows[np.lexsort((calls.end_ns[rows], calls.numbers[rows]))]
-        key, end = calls.numbers[rows], calls.end_ns[rows]
+        apart = np.where(self._may_be_apart(), calls.common, np.uint64(0))
+        pairs = [np.sort(np.stack(self._near(keys)), axis=0) for keys in (calls.within, apart)]
+        one, other = np.unique(np.concatenate(pairs, axis=1), axis=1)
+        keep = (self.of_row[one] != self.of_row[other]) & ((calls.response[one] == 0) | (calls.response[other] == 0))
+        return one[keep], other[keep]
+
+    def _may_be_apart(self) -> NDArray[np.bool_]:
+        """Rows that agree with one in a trace of its own."""
+        calls = self._calls
+        return np.isin(calls.common, calls.common[calls.parent == 0])
+
+    def _near(self, keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Pairs of rows with the same key that end about together."""
+        rows = np.flatnonzero((keys != 0) & ~self.covered)
+        rows = rows[np.lexsort((self._calls.end_ns[rows], keys[rows]))]
+        key, end = keys[rows], self._calls.end_ns[rows]
         ones, others = [rows[:0]], [rows[:0]]
         for step in range(1, len(rows)):
             near = (key[step:] == key[:-step]) & (end[step:] - end[:-step] <= ENDS_APART_NS)
@@ -318,9 +342,7 @@ class _Groups:
                 break
             ones.append(rows[:-step][near])
             others.append(rows[step:][near])
-        one, other = np.concatenate(ones), np.concatenate(others)
-        keep = (self.of_row[one] != self.of_row[other]) & ((calls.response[one] == 0) | (calls.response[other] == 0))
-        return one[keep], other[keep]
+        return np.concatenate(ones), np.concatenate(others)
 
     def _join_apart(self, ones: list[int], others: list[int], seen_by: list[int]) -> None:
         """Joins pairs in that order where neither ids nor instrumentations of the groups say otherwise."""
