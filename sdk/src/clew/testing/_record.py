@@ -1,0 +1,90 @@
+"""`clew.testing.record`: everything that is different while a recording goes on."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import opentelemetry.sdk.trace
+
+from clew import _content, _gate, _settings
+from clew._content import Content
+from clew._words import suggestion
+from clew.errors import ClewError, SettingError
+from clew.testing._clock import Clock
+from clew.testing._recording import Recording
+from clew.testing._tap import Tap, tapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_one_at_a_time = threading.Lock()
+
+
+@contextmanager
+def record(content: str = "full") -> Iterator[Recording]:
+    """Records the spans that start inside it, in all threads and tasks of this process; sends none of them.
+
+    Span and trace ids count from 1, the clock stands still until the recording's `clock.advance`. A tracer provider
+    that is configured keeps its other destinations; where none is configured, one is there for the time of the
+    recording. Model calls are recorded where their library is instrumented: `import clew.auto` before it.
+
+    Args:
+        content: What is recorded of content, as in `clew.init`. What the recording holds is what would leave the
+            process: redacted, and without what this setting leaves out.
+
+    Yields:
+        The recording. It can be read inside and after the block.
+
+    Raises:
+        SettingError: `content` is not allowed.
+        ClewError: A recording goes on already, or the tracer provider configured here is not OpenTelemetry's SDK.
+    """
+    mode = _mode(content)
+    if not _one_at_a_time.acquire(blocking=False):
+        raise ClewError("A recording goes on in this process already; use that one. The fixture clew_spans is one too.")
+    try:
+        clock, tap = Clock(), Tap()
+        with ExitStack() as stack:
+            stack.enter_context(_attribute(opentelemetry.sdk.trace, "time_ns", clock.time_ns))
+            stack.enter_context(_attribute(_gate, "monotonic", clock.monotonic))
+            stack.enter_context(_attribute(_content, "_mode", mode))
+            captured = "NO_CONTENT" if mode is Content.OFF else "SPAN_ONLY"
+            stack.enter_context(_variable(_settings.CAPTURE_CONTENT, captured))
+            stack.enter_context(tapped(tap))
+            yield Recording(tap, clock, mode)
+    finally:
+        _one_at_a_time.release()
+
+
+def _mode(content: str) -> Content:
+    try:
+        return Content(content)
+    except ValueError:
+        hint = suggestion(content, [mode.value for mode in Content])
+        raise SettingError(f"content={content!r} is not allowed{hint}. Allowed: {', '.join(Content)}.") from None
+
+
+@contextmanager
+def _attribute(module: Any, name: str, value: object) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
