@@ -9,10 +9,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fmt bench corpus lock dashboards clean
+.PHONY: help install demo test test-frameworks lint fmt bench corpus lock dashboards clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 install: $(VENV)/.installed $(VENV)/.kernel ## .venv with everything, kernel built
 
@@ -35,6 +35,9 @@ demo: install ## a real agent against a scripted model server; ARGS=--once ends 
 test: install ## the whole test suite
 	cargo test --quiet --locked --manifest-path processor/kernel/Cargo.toml
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+test-frameworks: install ## every supported library in an environment of its own, from a package registry; ARGS="-k crewai" for a part
+	$(BIN)/pytest -n 2 tests/frameworks -m "" $(ARGS)
 
 lint: install ## formatting, style, types
 	$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ import base64
 import json
 import re
 import struct
+import sys
 import threading
 import time
 import uuid
@@ -272,6 +273,13 @@ def _react(reply: Reply) -> str:
     return f"Thought: I now know the final answer\nFinal Answer: {reply.text}"
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Quiet about clients that went away between two requests."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class ModelServer:
     """The server on a free local port, in threads of its own; a context manager.
 
@@ -285,7 +293,7 @@ class ModelServer:
         self._file = ledger
         self._lock = threading.Lock()
         self._said: dict[tuple[str, str], int] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -443,12 +451,15 @@ def _handler(server: ModelServer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", "application/vnd.amazon.eventstream" if binary else "text/event-stream")
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            for event in events:
-                chunk = event if isinstance(event, bytes) else event.encode()
-                self.wfile.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
-                self.wfile.flush()
-                time.sleep(0.004)
-            self.wfile.write(b"0\r\n\r\n")
+            try:
+                for event in events:
+                    chunk = event if isinstance(event, bytes) else event.encode()
+                    self.wfile.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+                    self.wfile.flush()
+                    time.sleep(0.004)
+                self.wfile.write(b"0\r\n\r\n")
+            except ConnectionError:  # a client that leaves early
+                self.close_connection = True
 
     return Handler
 
