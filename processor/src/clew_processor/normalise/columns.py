@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_COUNT = 2**36
-"""No token count or waiting time (ms: two years) is this large; a larger one is nonsense and counts as this, so that
-sums over any batch or run fit in 64 bits."""
+"""No token count or waiting time (ms: two years) is larger; one that is tells nothing and counts as none. Sums over any
+batch or run fit in 64 bits."""
 
 
 class Columns:
@@ -46,12 +46,13 @@ class Columns:
         return array
 
     def counts(self, name: str) -> NDArray[np.int64]:
-        """Counts, none of them above `MAX_COUNT`."""
+        """Counts; those above `MAX_COUNT` are 0."""
         column = self.arrow(name)
         if column.null_count == len(column):  # most columns of most batches
             return np.zeros(len(column), np.int64)
-        array: NDArray[np.int64] = np.minimum(self.numpy(name), np.uint64(MAX_COUNT)).astype(np.int64)
-        return array
+        array = self.numpy(name)
+        counts: NDArray[np.int64] = np.where(array > MAX_COUNT, 0, array).astype(np.int64)
+        return counts
 
     def floats(self, name: str) -> NDArray[np.float64]:
         """The column, nulls as nan."""
