@@ -310,3 +310,24 @@ def test_arguments_of_a_call_and_of_the_tool_span_have_one_hash():
         messages = messages_json(message("assistant", call("f", "1", value)))
         decoded = decode(kernel, request(span(attributes={"m": messages, "a": text})))
         assert values(decoded, "m.calls")[0][0]["args"] == values(decoded, "a")[0]
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ({"messages": [USER, ANSWER], "model": "m", "n": 1}, {"messages": [None, None], "model": "m", "n": 1}),
+        ({"system": "be brief", "messages": [USER], "seed": 7}, {"system": None, "messages": [None], "seed": 7}),
+        (
+            {"choices": [{"message": ANSWER, "finish_reason": "stop"}], "id": "r"},
+            {"choices": [{"message": None, "finish_reason": "stop"}], "id": "r"},
+        ),
+        ({"input": "hello", "config": {"temperature": 0}}, {"input": None, "config": {"temperature": 0}}),
+        ({"messages": [USER], "tools": [], "stop": None, "user": ""}, None),
+        ([USER, ANSWER], None),
+        (USER, None),
+    ],
+)
+def test_what_is_no_message_of_an_attribute_stays_an_attribute(told, left):
+    decoded = decode(decoder(contents=[content("m")]), request(span(attributes={"m": json.dumps(told)})))
+    attributes = {key: json.loads(text) for key, text in values(decoded, "SpanAttributes")[0]}
+    assert attributes == ({} if left is None else {"m": left})

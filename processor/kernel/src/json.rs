@@ -174,7 +174,7 @@ fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
 
 /// Where the string whose contents begin at `at` closes (the place of its quote), and whether a backslash comes before.
 #[inline]
-fn string_end(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
+pub fn string_end(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
     let mut escaped = false;
     // Keys and short values are over before a vectorised search has begun.
     for _ in 0..8 {

@@ -28,6 +28,7 @@ mod prints;
 #[cfg(feature = "python")]
 mod python;
 mod refusal;
+mod remainder;
 mod render;
 mod rows;
 mod seen;

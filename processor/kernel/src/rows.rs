@@ -30,6 +30,7 @@ use crate::plan::{
     Content, EventSource, Form, Origin, Plan, Shape, Type, Use, bytes_name, calls_name, roles_name,
 };
 use crate::refusal::{Reason, Refusals};
+use crate::remainder::{Remainders, strip};
 use crate::render::{as_json, as_string, hex};
 use crate::text::is_utf8;
 
@@ -145,6 +146,7 @@ pub struct Rows<'a> {
     text: Vec<u8>,
     work: Work,
     cutter: Cutter,
+    remainders: Remainders,
 }
 
 impl<'a> Rows<'a> {
@@ -219,6 +221,7 @@ impl<'a> Rows<'a> {
             text: Vec::new(),
             work: Work::default(),
             cutter: Cutter::default(),
+            remainders: Remainders::default(),
         };
         rows.reserve(expected, input);
         rows
@@ -307,10 +310,11 @@ impl<'a> Rows<'a> {
             self.picks.begin();
             self.scratch.clear();
             self.gathered.begin();
+            self.remainders.clear();
             self.span_attributes(&subject, attrs, keys);
             self.other_sources(&subject, &repeated, body, span, keys);
-            self.remaining_attributes(attrs, keys);
             self.picked(memory, owner, request, body, span, keys);
+            self.remaining_attributes(attrs, keys);
             self.links(body, span, keys);
             added += 1;
         }
@@ -563,19 +567,52 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Writes the attributes that became no content, and ends the span's.
+    /// Writes the attributes that became no content, what is left of those that did in part, and ends the span's.
     fn remaining_attributes(&mut self, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
         if !self.offered.is_empty() {
             self.note_winners();
         }
-        for place in &self.offered {
-            let Some(attr) = attrs.get(*place as usize) else { continue };
-            if attr.value != Value::Empty && self.won.binary_search(place).is_err() {
+        for index in 0..self.offered.len() {
+            let Some(place) = self.offered.get(index).copied() else { continue };
+            let Some(attr) = attrs.get(place as usize) else { continue };
+            if attr.value == Value::Empty {
+                continue;
+            }
+            if self.won.binary_search(&place).is_err() {
                 self.attributes.keys.push(keys.code(attr.key));
                 self.attributes.values.push_with(|out| as_string(&attr.value, out));
+            } else if self.remainder(place, attr.value) {
+                self.attributes.keys.push(keys.code(attr.key));
+                self.attributes.values.push(&self.text);
             }
         }
         self.attributes.end();
+    }
+
+    /// Puts what is left of an attribute that became content into `text`; false where that is nothing.
+    fn remainder(&mut self, place: u32, value: Value<'a>) -> bool {
+        let Self { plan, picks, remainders, text: left, .. } = self;
+        let mut all = Vec::new();
+        let picked = || {
+            let contents = (0..picks.len()).filter_map(|index| picks.get(index));
+            contents.filter(|(slot, pick)| usize::from(*slot) >= plan.columns.len() && pick.place == place)
+        };
+        let path = |pick: &Pick<'a>| plan.how(pick.how).and_then(|how| how.path.as_deref());
+        let whole = match remainders.of(place) {
+            Some(kept) => kept,
+            // A part of a numbered message has no pick of its own.
+            None if picked().next().is_none() || picked().any(|(_, pick)| path(pick).is_none()) => &[],
+            None => match value {
+                Value::Str(text) | Value::Bytes(text) => text,
+                value => {
+                    as_string(&value, &mut all);
+                    &all
+                }
+            },
+        };
+        left.clear();
+        strip(trim(whole), picked().filter_map(|(_, pick)| path(pick)), left);
+        !left.is_empty()
     }
 
     /// Which of the span's attributes won a content's slot.
@@ -690,8 +727,18 @@ impl<'a> Rows<'a> {
 
     fn content(&mut self, index: usize, pick: Pick<'a>, memory: &mut Memory, owner: &Owner, request: u32) {
         let row = self.row();
-        let Self { plan, content_columns, contents, text: rendered, scratch, work, cutter, gathered, .. } =
-            self;
+        let Self {
+            plan,
+            content_columns,
+            contents,
+            text: rendered,
+            scratch,
+            work,
+            cutter,
+            gathered,
+            remainders,
+            ..
+        } = self;
         let (Some(planned), Some(column)) = (plan.contents.get(index), content_columns.get_mut(index)) else {
             return;
         };
@@ -724,6 +771,10 @@ impl<'a> Rows<'a> {
             (_, ContentColumn::List { .. }, Reading::Message(role)) => cutter.cut(text, role),
             _ => (text, &whole[..]),
         };
+        let are_parts = pieces.first().is_none_or(|piece| piece.range != (0..text.len()));
+        if are_parts && pick.place != NOWHERE && how.path.is_none() && !matches!(pick.cell, Cell::Gathered) {
+            remainders.keep(pick.place, text, pieces);
+        }
         take(memory, owner, text, pieces, work, |found| {
             contents.push(request, &planned.kind, &found);
         });
