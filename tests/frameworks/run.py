@@ -11,8 +11,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from corpus.golden import rows
@@ -205,12 +207,15 @@ def main() -> None:
             continue
         trees = library.trees()
         cases = [" ".join(chosen.case)] if chosen.case else library.cases
-        for case in cases:
-            outcome = run(library, case)
-            lines = replayed(outcome.sent)
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = list(pool.map(partial(run, library), cases))
+        replays = rows([outcome.sent for outcome in outcomes])
+        for case, outcome in zip(cases, outcomes, strict=True):
+            lines = replays[outcome.sent.name]
             trees[case] = tree(lines)
             print(f"== {library.name} {case} (exit {outcome.code})", outcome.stdout.strip(), outcome.stderr, sep="\n")
             print(trees[case], *(line["run"] for line in lines if "run" in line), sep="\n", flush=True)
+            print("served:", outcome.truth["totals_on_wire"])
             if chosen.attributes:
                 print(*outcome.sent.requests, sep="\n")
         if chosen.golden:

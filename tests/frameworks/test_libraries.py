@@ -28,7 +28,9 @@ CONVERSATION = {
     "gemini-2.5-flash": "7741 995 5632 0 576 0.00328916",
 }
 """What C1 comes to, through whatever library: tokens by kind as in TOKENS, US dollars."""
-COMPLAINTS = re.compile(r"Traceback|detach|clew (failed|lost)|is not used, its library|already instrument|Overriding")
+COMPLAINTS = re.compile(
+    r"^Traceback|detach|clew (failed|lost)|is not used, its library|already instrument|Overriding", re.MULTILINE
+)
 """What telemetry gone wrong looks like on stderr."""
 
 

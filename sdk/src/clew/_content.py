@@ -34,6 +34,11 @@ def is_recorded() -> bool:
     return _mode is Content.FULL
 
 
+def is_wanted() -> bool:
+    """Whether instrumentations are to record content at all: what may leave the process is decided at its export."""
+    return _mode is not Content.OFF
+
+
 def to_json(value: Any) -> str:
     """The value as JSON text: compact, keys in their own order, always valid.
 

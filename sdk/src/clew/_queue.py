@@ -16,6 +16,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach,
 from opentelemetry.sdk.trace import SpanProcessor
 
 from clew import _guard, _lineage, _semconv
+from clew._mend import mended
 from clew._prepare import prepare, text_size
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ class ExportQueue(SpanProcessor):
     def _prepared(self, spans: list[ReadableSpan]) -> Iterator[ReadableSpan]:
         for span in spans:
             try:
-                yield prepare(span, self._content)
+                yield prepare(mended(span), self._content)
             except Exception as error:  # rather no span than one that may hold a secret
                 _guard.failed("redacting a span", error)
 

@@ -1,9 +1,9 @@
 """What the programs here share beside the conversation of `corpus/record/programs/harness.py`: picking by case.
 
 A program is a user's: it imports `clew.auto` first, and knows nothing else of telemetry. It defines some of `one`,
-`streamed`, `left` (a consumer that leaves a stream after its first piece), `loop`, `handover`, plain functions of a
-prompt, and the same as async functions with `_async` after the name; then calls `main(globals())`, which picks one by
-scenario and mode and ends as any program ends.
+`streamed`, `left` (a consumer that leaves a stream after its first piece), `helped`, `loop`, `handover`, plain
+functions of a prompt, and the same as async functions with `_async` after the name; then calls `main(globals())`,
+which picks one by scenario and mode and ends as any program ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import harness
 
 MODE = os.environ.get("FRAMEWORKS_MODE", "").split()
-"""Of `async`, `left` and `agent`; see the README."""
+"""Of `async`, `left`, `helped` and `agent`; see the README."""
 
 
 def as_tool(function):
@@ -36,7 +36,7 @@ def look_up(city: str) -> str:
 
 def main(program: dict) -> None:
     """Runs the case with the program's function for it; exits with 3 where the program has none."""
-    name = "left" if "left" in MODE else harness.KIND[harness.SCENARIO]
+    name = next((mode for mode in ("left", "helped") if mode in MODE), harness.KIND[harness.SCENARIO])
     function = program.get(f"{name}_async" if "async" in MODE else name)
     if function is None:
         sys.exit(3)

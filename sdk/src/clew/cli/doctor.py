@@ -140,13 +140,18 @@ def _libraries() -> Iterator[Check]:
             "no model client or agent framework that clew instruments is installed here",
             "if your agent runs elsewhere, that is fine; else pip install 'clew[openai]', 'clew[anthropic]' ...",
         )
+    recorded = {library.library for library in here if library.installed}
     for library in here:
-        if library.installed:
-            found = f"{library.library} is instrumented by {library.package} {library.version}"
-            yield Check("libraries", "ok", found)
-        else:
-            found = f"{library.library} is installed here, its instrumentation is not"
-            yield Check("libraries", "hint", found, f"pip install {library.package}")
+        named = " ".join(filter(None, (library.library, library.library_version)))
+        because = f" ({'; '.join(library.unsuitable)})" if library.unsuitable else ""
+        if not library.installed:
+            found = f"{named} is installed here, what records it is not{because}"
+            yield Check("libraries", "hint", found, f"pip install {library.install}")
+            continue
+        by = "its own OpenTelemetry output" if library.own else f"{library.package} {library.version}"
+        supply = [name for name in library.beside if name in recorded]
+        more = f", its model calls by {' and '.join(supply)}" if supply else ""
+        yield Check("libraries", "ok", f"{named} is recorded by {by}{more}{because}")
 
 
 def _sent(otlp: str) -> tuple[str, Check]:
