@@ -30,6 +30,8 @@ class Library(NamedTuple):
     """The first version with an output of its own that is worth having."""
     extra: bool = False
     """Whether `pip install 'clew[NAME]'` covers it."""
+    own_off: str = ""
+    """Environment variable that turns its own output off if `false`; set where a package records it, unless it is set."""
     beside: tuple[str, ...] = ()
     """Libraries whose instrumentation supplies the model calls that this one's lacks."""
 
@@ -49,7 +51,16 @@ LIBRARIES = (
         extra=True,
     ),
     Library("agno", "agno", ("agno",), (f"{OFFICIAL}agno", f"{_INFERENCE}agno")),
-    Library("anthropic", "anthropic", ("anthropic",), (f"{OFFICIAL}anthropic", f"{_INFERENCE}anthropic"), extra=True),
+    # Its own spans (from 2 on) come by themselves wherever a provider is set: each call would be there twice.
+    Library(
+        "anthropic",
+        "anthropic",
+        ("anthropic",),
+        (f"{OFFICIAL}anthropic", "anthropic", f"{_INFERENCE}anthropic"),
+        own_since="2",
+        own_off="ANTHROPIC_OPEN_TELEMETRY",
+        extra=True,
+    ),
     Library(
         "autogen",
         "autogen-agentchat",

@@ -103,6 +103,8 @@ def _turn_on(library: Library, package: str, entries: dict[str, EntryPoint]) -> 
         if library.name in TURN_ON:
             TURN_ON[library.name](_content.is_wanted())
         return
+    if library.own_off:
+        os.environ.setdefault(library.own_off, "false")
     instrumentor: Any = entries[package].load()()
     if not instrumentor.is_instrumented_by_opentelemetry:  # else the programme did it itself
         # Whether it is for this version has been seen; it may name a distribution that is not there although the

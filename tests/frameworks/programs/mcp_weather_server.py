@@ -3,6 +3,7 @@
 import clew.auto  # noqa: F401, I001
 
 import harness
+import scripted
 from mcp.server.mcpserver import MCPServer
 
 server = MCPServer("weather")
@@ -15,3 +16,4 @@ def get_weather(city: str) -> str:
 
 
 server.run("stdio")
+scripted.finish()

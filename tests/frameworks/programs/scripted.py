@@ -55,6 +55,14 @@ def main(program: dict) -> None:
         print(f"failed: {type(error).__name__}")
     else:
         print("\n".join(f"answer: {answer}" for answer in answers))
+    finish()
+
+
+def finish() -> None:
+    """A loaded machine may need longer than the end of a process waits."""
+    import clew
+
+    clew.flush(60)
 
 
 async def _together(function, prompts):
