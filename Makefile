@@ -60,9 +60,11 @@ corpus: install ## record the payload corpus anew, from a package registry; ARGS
 dashboards: install ## regenerate the committed JSON
 	$(BIN)/python dashboards/build.py
 
+# Of the SDK's extras those that the tests run by default; the others have locks of their own in tests/frameworks/requirements.
+LOCKED_EXTRAS := openai anthropic langchain demo
 lock: ## requirements.lock anew from the pyproject files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-annotate --no-header --group dev pyproject.toml sdk/pyproject.toml processor/pyproject.toml --all-extras \
+	  --no-annotate --no-header --group dev pyproject.toml sdk/pyproject.toml processor/pyproject.toml $(LOCKED_EXTRAS:%=--extra %) \
 	  --no-emit-package clew --no-emit-package clew-processor --no-emit-package clew-kernel -o requirements.lock --quiet
 
 clean: ## remove .venv and build results

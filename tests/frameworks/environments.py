@@ -52,7 +52,7 @@ def python_of(name: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # test processes ask at the same time
         if not whole.exists():
             _uv("venv", "--allow-existing", "-p", _PYTHON, folder)
-            _uv("pip", "install", "-p", python, "-r", requirements)
+            _uv("pip", "install", "--compile-bytecode", "-p", python, "-r", requirements)
             _uv("pip", "install", "-p", python, "--no-deps", "-e", SDK)
             whole.touch()
     return python

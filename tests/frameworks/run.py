@@ -123,7 +123,6 @@ def run_file(program: Path, python: Path, scenario: str, *, name: str, environ: 
             "LANG": "C.UTF-8",
             "NO_PROXY": "127.0.0.1,localhost",
             "PYTHONPATH": f"{_SHARED}{os.pathsep}{PROGRAMS}",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "CORPUS_SCENARIO": scenario,
             "CORPUS_MODEL_URL": server.url,
             "CLEW_ENDPOINT": sink.endpoint,

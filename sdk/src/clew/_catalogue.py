@@ -31,7 +31,7 @@ class Library(NamedTuple):
     extra: bool = False
     """Whether `pip install 'clew[NAME]'` covers it."""
     own_off: str = ""
-    """Environment variable that turns its own output off if `false`; set where a package records it, unless it is set."""
+    """Environment variable that turns its own output off if `false`: so clew sets it where a package records it."""
     beside: tuple[str, ...] = ()
     """Libraries whose instrumentation supplies the model calls that this one's lacks."""
 
@@ -110,8 +110,8 @@ LIBRARIES = (
         extra=True,
     ),
     # Client and server record themselves from 2 on, and hand the trace on in the request's _meta. OpenInference's
-    # package only hands it on.
-    Library("mcp", "mcp", ("mcp",), ("mcp", f"{_INFERENCE}mcp"), own_since="2", extra=True),
+    # package makes no spans.
+    Library("mcp", "mcp", ("mcp",), ("mcp",), own_since="2", extra=True),
     Library("mistralai", "mistralai", ("mistralai",), (f"{_INFERENCE}mistralai",)),
     Library("openai", "openai", ("openai",), (f"{OFFICIAL}openai", f"{_INFERENCE}openai"), extra=True),
     # The official spans are the agents and tools, without model calls; OpenInference's have no cache reads over chat

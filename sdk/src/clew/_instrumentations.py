@@ -50,7 +50,7 @@ class Instrumentation:
 def instrumentations() -> list[Instrumentation]:
     """One entry for each GenAI library installed here, in alphabetical order, whether it is recorded or not."""
     found = _entry_points()
-    return [_state(library, found) for library in _libraries(found) if _is_importable(library.modules[0])]
+    return [_state(library, found) for library in _libraries(found) if _is_installed(library)]
 
 
 def enable_all() -> None:
@@ -205,10 +205,13 @@ def _reaches(version: str, least: str) -> bool:
     return numbers(version) >= numbers(least)
 
 
-def _is_importable(module: str) -> bool:
+def _is_installed(library: Library) -> bool:
+    module = library.modules[0]
+    if "." in module:  # looking for it would import what is above it
+        return _version(library.distribution) is not None
     from importlib.util import find_spec
 
     try:
         return find_spec(module) is not None
-    except (ImportError, ValueError):  # the package above it is missing, or is something else
+    except (ImportError, ValueError):  # it is something else
         return False
