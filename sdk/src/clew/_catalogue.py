@@ -21,7 +21,7 @@ class Library(NamedTuple):
     name: str
     """What users call it; also the extra that covers it, if `extra`."""
     distribution: str
-    """The distribution that holds the first of the modules."""
+    """The distribution that holds the first of the modules; empty for one that is not listed here."""
     modules: tuple[str, ...]
     """Its modules, the first the one whose import means that it is used. They count with everything below them."""
     packages: tuple[str, ...]

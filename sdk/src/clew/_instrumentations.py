@@ -80,6 +80,9 @@ def _enable(library: Library, entries: dict[str, EntryPoint]) -> None:
     """Turns on the best of what can be had for the version of the library that was imported."""
     package = ""
     try:
+        if not _is_installed(library):  # another module of that name
+            _enabled[library.name] = False
+            return
         reasons = []
         for package in library.packages:
             reason = _unsuitable(library, package, entries)
@@ -179,7 +182,7 @@ def _libraries(found: dict[str, EntryPoint]) -> Iterator[Library]:
 
     listed = {package for library in LIBRARIES for package in library.packages}
     unlisted = [
-        Library(entry.name, entry.name, (entry.name.replace("-", "_"),), (package,))
+        Library(entry.name, "", (entry.name.replace("-", "_"),), (package,))
         for package, entry in found.items()
         if package.startswith(OFFICIAL) and package not in listed
     ]
@@ -190,7 +193,7 @@ def _version(distribution: str) -> str | None:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version(distribution)
+        return version(distribution) if distribution else None
     except PackageNotFoundError:
         return None
 
@@ -206,12 +209,11 @@ def _reaches(version: str, least: str) -> bool:
 
 
 def _is_installed(library: Library) -> bool:
-    module = library.modules[0]
-    if "." in module:  # looking for it would import what is above it
+    if library.distribution:  # the module alone may be anybody's: `agents`
         return _version(library.distribution) is not None
     from importlib.util import find_spec
 
     try:
-        return find_spec(module) is not None
+        return find_spec(library.modules[0]) is not None
     except (ImportError, ValueError):  # it is something else
         return False

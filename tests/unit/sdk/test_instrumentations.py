@@ -48,6 +48,11 @@ def test_library_that_is_not_installed_is_not_listed(install):
     assert state("google-genai") is None
 
 
+def test_module_of_the_same_name_is_not_the_library(install):
+    install("something-else", "1.0", "agents")
+    assert state("openai-agents") is None
+
+
 def test_first_package_that_is_for_the_installed_version_records_it(install):
     install(GOOGLE, "1.3b0", "google_official", instruments="google-genai<3,>=1", entry="google-genai")
     install(OPENINFERENCE, "1.4", "google_inference", instruments="google-genai>=1", entry="google_genai")
