@@ -34,7 +34,7 @@ def at_end_of_process(queue: ExportQueue) -> None:
 def _exit(queue: ExportQueue) -> None:
     try:
         queue.end_open_spans()
-        queue.shutdown()
+        queue.close()
     except Exception as error:
         _guard.failed("sending the last spans", error)
 
