@@ -69,7 +69,9 @@ def enable_all() -> None:
         if package is None or package in _enabled or found[package].name in disabled:
             continue
         _enabled[package] = True
-        watch.when_imported(library.modules, partial(_enable, package, found[package]))
+        # The instrumentation's module too: a programme that imports it itself imports the library in the middle of it.
+        modules = (*library.modules, found[package].module)
+        watch.when_imported(modules, partial(_enable, package, found[package]))
 
 
 def _enable(package: str, entry: EntryPoint) -> None:

@@ -60,7 +60,8 @@ def own(service: str | None, adopt: Callable[[TakesProcessors], None]) -> Tracer
     attributes = {"telemetry.distro.name": "clew", "telemetry.distro.version": __version__}
     if service is not None:
         attributes["service.name"] = service
-    provider = _Provider(resource=Resource.create(attributes), shutdown_on_exit=False)
+    # Shut down at exit, as every provider: others may have added destinations, Sentry for example.
+    provider = _Provider(resource=Resource.create(attributes))
     trace.set_tracer_provider(provider)
     if hasattr(trace, _SET_ONCE):
         setattr(trace, _SET_ONCE, _OnceMore(provider, adopt))

@@ -71,6 +71,8 @@ class ExportQueue(SpanProcessor):
         self._content = content
         self._limits = limits
         self.relevance = relevance
+        self.when_started: Callable[[], None] = lambda: None
+        """Called in each process that records, on the exporting thread, at its first span."""
         self._open: dict[int, Span] = {}
         self._inherited: frozenset[int] = frozenset()
         self._start_over()
@@ -241,6 +243,7 @@ class ExportQueue(SpanProcessor):
     def _work(self) -> None:
         token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # nobody is to record our own calls
         try:
+            self.when_started()
             self._sender.connect()
             while not self._stopping:
                 self._wait()

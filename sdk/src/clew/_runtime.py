@@ -63,11 +63,11 @@ def _start(settings: Settings) -> None:
         _queue = ExportQueue(
             lambda: Destination(settings.endpoint), settings.content, Limits.from_environment(), relevance
         )
-        at_end_of_process(_queue)
     if provider is None:
         provider = _provider.own(settings.service, partial(_adopt, settings))
     if _queue is not None:
         provider.add_span_processor(_queue)
+        at_end_of_process(_queue)  # registered last, so called first: before clew's own provider is shut down
     _content.set_mode(settings.content)
     keep_trace_in_pools()
     enable_all()
