@@ -90,6 +90,7 @@ class ExportQueue(SpanProcessor):
         self._starting = threading.Lock()
         self._worker: threading.Thread | None = None
         self._stopping = False
+        self._closed = False
         self._ended = Counter()  # spans that came in
         self._no_room = Counter()
         self._delivered = 0
@@ -178,12 +179,12 @@ class ExportQueue(SpanProcessor):
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Waits until what had ended by now is out; returns whether that was in time and nothing was lost."""
-        if self._stopping:
+        if self._closed:
             return False
         goal, dropped_before = self._ended.value, self.dropped
         self._bell.put(None)
-        with self._settled:
-            self._settled.wait_for(lambda: self._is_settled(goal) or self._stopping, timeout_millis / 1000)
+        with self._settled:  # while the queue is being closed too: a signal may come in the middle of that
+            self._settled.wait_for(lambda: self._is_settled(goal) or self._closed, timeout_millis / 1000)
         return self._is_settled(goal) and self.dropped == dropped_before
 
     def _is_settled(self, goal: int) -> bool:
@@ -218,6 +219,7 @@ class ExportQueue(SpanProcessor):
                 worker.join(_CLOSING_S)
         ended = self._ended.value
         with self._settled:
+            self._closed = True
             self._refused = ended - self._delivered - self._no_room.value
             self._spans.clear()
             self._settled.notify_all()
