@@ -25,7 +25,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 import clew
 from clew import _content, _redact
-from clew._queue import ExportQueue, Limits
+from clew._limits import Limits
+from clew._queue import ExportQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,7 +13,7 @@ import time
 import grpc
 import pytest
 
-from shared.trace_sink import TraceSink, attributes, trace_sink
+from shared.trace_sink import TraceSink, attributes, http_door, trace_sink
 
 AGENT = """
 import clew.auto, clew
@@ -269,6 +269,45 @@ def test_long_conversations_arrive_at_a_receiver_with_the_usual_limit(sink):
     assert (done.returncode, done.stderr) == (0, "")
     assert len(sink.spans) == 50
     assert len(sink.requests) > 5
+
+
+def test_long_conversations_in_any_script_arrive(sink):
+    """Ж is one character and two bytes, 漢 is three, 😀 four."""
+    code = AGENT + "[look_up(c * 300_000) for c in 'Ж漢😀' * 5]; assert clew.flush(60)"
+    done = run(code, sink.endpoint)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(sink.spans) == 15
+    assert "clew.content.truncated" not in {name for span in sink.spans for name in attributes(span)}
+
+
+def test_span_beyond_the_receivers_limit_is_cut_and_the_others_arrive_whole(sink):
+    code = AGENT + "look_up('a'); look_up('x' * 9_000_000); look_up('b'); assert clew.flush(60)"
+    done = run(code, sink.endpoint)
+    assert done.returncode == 0
+    [line] = done.stderr.splitlines()
+    assert "'execute_tool look_up' of about 18" in line
+    assert [attributes(span).get("clew.content.truncated") for span in sink.spans] == [None, True, None]
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_batch_the_receiver_finds_too_large_is_sent_in_parts(protocol):
+    """A proxy's limit is often lower than gRPC's; nothing waits for the exporter's own retries of the same request."""
+    with trace_sink(most_bytes=100_000) as sink, http_door(sink, most_bytes=100_000) as door:
+        code = AGENT + "[look_up('x' * 10_000) for _ in range(50)]; assert clew.flush(60)"
+        endpoint = sink.endpoint if protocol == "grpc" else door
+        done = run(code, endpoint, OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(sink.spans) == 50
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_span_that_cannot_be_written_is_lost_alone(protocol):
+    with trace_sink() as sink, http_door(sink) as door:
+        code = AGENT + "look_up('a')\nwith clew.step('act', name='\\ud800'): pass\nlook_up('b'); print(clew.flush(30))"
+        done = run(code, sink.endpoint if protocol == "grpc" else door, OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
+    assert (done.returncode, done.stdout) == (0, "False\n")
+    assert [span.name for span in sink.spans] == ["execute_tool look_up"] * 2
+    assert done.stderr.count("clew failed while writing a span") == 1
 
 
 def test_disabled_sdk_records_nothing_and_changes_nothing(sink):

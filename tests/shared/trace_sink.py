@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import threading
 import time
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -19,7 +22,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 )
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
 
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -90,13 +92,43 @@ def _value(value: AnyValue) -> Any:
 
 
 @contextmanager
-def trace_sink(port: int = 0, sink: TraceSink | None = None) -> Iterator[TraceSink]:
-    """A receiver on 127.0.0.1, on a free port unless one is given."""
+def http_door(sink: TraceSink, most_bytes: int = 4 * 1024 * 1024) -> Iterator[str]:
+    """The endpoint of an HTTP receiver on 127.0.0.1 that gives what it takes to the sink."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            taken = len(body) <= most_bytes
+            if taken:
+                sink.requests.append(ExportTraceServiceRequest.FromString(body))
+            self.send_response(200 if taken else 413)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def trace_sink(port: int = 0, sink: TraceSink | None = None, most_bytes: int = 4 * 1024 * 1024) -> Iterator[TraceSink]:
+    """A receiver on 127.0.0.1, on a free port unless one is given, with gRPC's usual limit unless another is."""
     sink = sink or TraceSink()
     server = grpc.server(
         futures.ThreadPoolExecutor(4),
         # Two servers must not share a port, or the kernel spreads the requests over both.
-        options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4 * 1024 * 1024)],
+        options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", most_bytes)],
     )
     add_TraceServiceServicer_to_server(sink, server)
     sink.port = server.add_insecure_port(f"127.0.0.1:{port}")

@@ -6,7 +6,9 @@ import _thread
 import atexit
 import os
 import signal
+import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from clew import _guard
@@ -27,6 +29,7 @@ def at_end_of_process(queue: ExportQueue) -> None:
     alone.
     """
     atexit.register(_exit, queue)
+    queue.when_started = partial(_at_end_of_child, queue)
     if threading.current_thread() is threading.main_thread():
         _catch_sigterm(queue)
 
@@ -34,9 +37,20 @@ def at_end_of_process(queue: ExportQueue) -> None:
 def _exit(queue: ExportQueue) -> None:
     try:
         queue.end_open_spans()
-        queue.shutdown()
+        queue.close()
     except Exception as error:
         _guard.failed("sending the last spans", error)
+
+
+def _at_end_of_child(queue: ExportQueue) -> None:
+    """Registers the way out of a child of `multiprocessing`, which calls its own finalisers and nothing of `atexit`.
+
+    To be called with the child's first span: it forgets what was registered before it was a child.
+    """
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        util.Finalize(None, _exit, args=(queue,), exitpriority=-100)  # after the programme's own
 
 
 def _catch_sigterm(queue: ExportQueue) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 _PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_LARGER_THAN_ALLOWED = re.compile(
+    r"larger than|too large|smaller batches|exceed\w* .*(size|limit)|(size|limit) .*exceed", re.IGNORECASE
+)
+"""How gRPC's implementations word it: C and Python, Go, and Java ("exceeds maximum size"); clew's processor too."""
 
 
 class _Protocol(NamedTuple):
@@ -46,6 +51,10 @@ _PROTOCOLS = {
 }
 
 
+class TooLarge(Exception):  # noqa: N818  # an answer, not an error
+    """The receiver refused a request for its size."""
+
+
 class Destination:
     """One OTLP exporter, used by one thread; its log lines are collected instead of printed.
 
@@ -64,7 +73,8 @@ class Destination:
         self._closed = False
         self._lines = _Collected(threading.get_ident())
         self._logger = logging.getLogger(protocol.logger)
-        self._logger.addFilter(self._lines)
+        # First: the exporter's own filter keeps back lines it has logged a short time ago.
+        self._logger.filters.insert(0, self._lines)
 
     @property
     def trouble(self) -> str:
@@ -72,7 +82,12 @@ class Destination:
         return f"{self.endpoint} did not take them ({self._lines.last or 'too slow, or no answer'})"
 
     def send(self, spans: Sequence[ReadableSpan]) -> bool:
-        """Sends one request, with the exporter's own retries; returns whether it was taken."""
+        """Sends one request, with the exporter's own retries; returns whether it was taken.
+
+        Raises:
+            TooLarge: It was refused for its size; at once, where the exporter would try the same again.
+            ValueError, TypeError: A span cannot be written.
+        """
         from opentelemetry.sdk.trace.export import SpanExportResult
 
         return not self._closed and self._exporter.export(spans) is SpanExportResult.SUCCESS
@@ -85,7 +100,11 @@ class Destination:
 
 
 class _Collected(logging.Filter):
-    """Keeps the last line one thread logs, and passes on everybody else's."""
+    """Keeps the last line one thread logs, and passes on everybody else's.
+
+    What an answer said is told by these lines alone. What concerns single spans is raised from here, through the
+    exporter: gRPC has one status for "too large" and for "not now", so it would try again until its time is over.
+    """
 
     def __init__(self, thread: int) -> None:
         super().__init__()
@@ -98,7 +117,18 @@ class _Collected(logging.Filter):
             return True
         if record.levelno >= logging.WARNING:
             self.last = record.getMessage()
+            if _is_about_size(self.last):
+                raise TooLarge(self.last)
+            if self.last.startswith("Failed to encode span batch"):  # the HTTP exporter's; gRPC's raises by itself
+                raise ValueError(self.last)
         return False
+
+
+def _is_about_size(line: str) -> bool:
+    """Whether a line of the exporter's says that a request was too large, for the receiver or for the exporter."""
+    if "RESOURCE_EXHAUSTED" in line:
+        return _LARGER_THAN_ALLOWED.search(line) is not None
+    return " code: 413," in line or "exceeds max_request_size" in line
 
 
 def _protocol() -> _Protocol:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from clew import _content, _guard, _semconv
 from clew._scope import Scope
@@ -12,12 +12,46 @@ from clew._words import known
 if TYPE_CHECKING:
     from opentelemetry.util.types import Attributes, AttributeValue
 
-_KINDS = frozenset(get_args(_semconv.GateKind))
-_PHASES = frozenset(get_args(_semconv.GatePhase))
-_TARGETS = frozenset(get_args(_semconv.GateTargetKind))
 _SCOPES = frozenset(get_args(_semconv.GateScope))
 _SOURCES = frozenset(get_args(_semconv.GateSource))
 _ACTORS = frozenset(get_args(_semconv.GateActorType))
+
+
+class _Given(NamedTuple):
+    """What `clew.gate` was called with, in the order of `_GIVEN_AS`."""
+
+    name: str
+    kind: str
+    phase: str | None
+    target: str | None
+    target_id: str | None
+    policy: str | None
+    policy_version: str | None
+
+
+class _Words(NamedTuple):
+    what: str
+    words: frozenset[str]
+
+
+_GIVEN_AS = (
+    _semconv.CLEW_GATE_NAME,
+    _semconv.CLEW_GATE_KIND,
+    _semconv.CLEW_GATE_PHASE,
+    _semconv.CLEW_GATE_TARGET_KIND,
+    _semconv.CLEW_GATE_TARGET_ID,
+    _semconv.CLEW_GATE_POLICY_ID,
+    _semconv.CLEW_GATE_POLICY_VERSION,
+)
+_ALLOWED = (
+    None,
+    _Words("kind", frozenset(get_args(_semconv.GateKind))),
+    _Words("phase", frozenset(get_args(_semconv.GatePhase))),
+    _Words("target", frozenset(get_args(_semconv.GateTargetKind))),
+    None,
+    None,
+    None,
+)
 
 
 class Gate(Scope):
@@ -26,12 +60,12 @@ class Gate(Scope):
     The last decision counts. A gate left without one has the outcome `unknown`.
     """
 
-    __slots__ = ("_decided_at", "_entered_at", "_gate", "_outcome")
+    __slots__ = ("_decided_at", "_entered_at", "_given", "_outcome")
     doing = "recording a gate"
 
-    def __init__(self, gate: dict[str, AttributeValue], name: str) -> None:
-        super().__init__(f"gate {name}")
-        self._gate = gate
+    def __init__(self, given: _Given) -> None:
+        super().__init__()
+        self._given = given
         self._outcome: _semconv.GateOutcome = "unknown"
         self._entered_at = 0.0
         self._decided_at: float | None = None
@@ -39,16 +73,27 @@ class Gate(Scope):
     def attributes(self) -> Attributes:
         """The attributes the span starts with; waiting starts here."""
         self._entered_at = monotonic()
-        attributes = self._gate
+        self._name = f"gate {self._given.name}"
+        attributes: dict[str, AttributeValue] = {_semconv.CLEW_OP: "gate"}
+        for attribute, value, allowed in zip(_GIVEN_AS, self._given, _ALLOWED, strict=True):
+            if value is None:
+                continue
+            word = (
+                value if allowed is None else known(f"clew.gate {allowed.what}", value, allowed.words, otherwise=None)
+            )
+            if word is not None:
+                attributes[attribute] = word
         if self.run is not None:
             attributes[_semconv.GEN_AI_AGENT_NAME] = self.run.agent
         return attributes
 
-    def finish(self) -> None:
-        """Writes the outcome and the time waited for it, in whole milliseconds."""
+    def finish(self) -> dict[str, AttributeValue]:
+        """The outcome and the time waited for it, in whole milliseconds."""
         decided_at = monotonic() if self._decided_at is None else self._decided_at
-        self.span.set_attribute(_semconv.CLEW_GATE_OUTCOME, self._outcome)
-        self.span.set_attribute(_semconv.CLEW_GATE_WAIT_MS, round((decided_at - self._entered_at) * 1000))
+        return {
+            _semconv.CLEW_GATE_OUTCOME: self._outcome,
+            _semconv.CLEW_GATE_WAIT_MS: round((decided_at - self._entered_at) * 1000),
+        }
 
     def allow(self, reason: str | None = None, *, scope: _semconv.GateScope | None = None) -> None:
         """The action goes on unchanged; `scope` says how far the permission reaches."""
@@ -144,14 +189,4 @@ def gate(
     Returns:
         The gate.
     """
-    attributes: dict[str, AttributeValue | None] = {
-        _semconv.CLEW_OP: "gate",
-        _semconv.CLEW_GATE_NAME: name,
-        _semconv.CLEW_GATE_KIND: known("clew.gate kind", kind, _KINDS, otherwise=None),
-        _semconv.CLEW_GATE_PHASE: phase and known("clew.gate phase", phase, _PHASES, otherwise=None),
-        _semconv.CLEW_GATE_TARGET_KIND: target and known("clew.gate target", target, _TARGETS, otherwise=None),
-        _semconv.CLEW_GATE_TARGET_ID: target_id,
-        _semconv.CLEW_GATE_POLICY_ID: policy,
-        _semconv.CLEW_GATE_POLICY_VERSION: policy_version,
-    }
-    return Gate({key: value for key, value in attributes.items() if value is not None}, name)
+    return Gate(_Given(name, kind, phase, target, target_id, policy, policy_version))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 _logger = logging.getLogger("clew")
+_MOST_KINDS = 1000
+"""Kinds of trouble that are logged in one process: words that a programme makes up would fill memory and log."""
 _reported: set[tuple[str, type[BaseException]]] = set()
 
 strict = False
@@ -23,19 +26,35 @@ def failed(doing: str, error: Exception) -> None:
     """
     if strict:
         raise error
-    kind = (doing, type(error))
-    if kind not in _reported:
-        _reported.add(kind)
-        _logger.warning(
+    if _is_first((doing, type(error))):
+        _log(
             "clew failed while %s; the programme goes on, its record may lack something. Logged once.",
             doing,
-            exc_info=error,
+            error=error,
         )
 
 
 def warn_once(about: str, message: str, *args: object) -> None:
     """Logs a warning the first time `about` is seen, for what the user should mend."""
-    kind = (about, Warning)
-    if kind not in _reported:
-        _reported.add(kind)
-        _logger.warning(message, *args)
+    if _is_first((about, Warning)):
+        _log(message, *args)
+
+
+def as_text(value: object) -> str:
+    """Any value for a message of clew's, shortened; its own `__repr__` may do anything."""
+    try:
+        return repr(value)[:200]
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def _is_first(kind: tuple[str, type[BaseException]]) -> bool:
+    if kind in _reported or len(_reported) >= _MOST_KINDS:
+        return False
+    _reported.add(kind)
+    return True
+
+
+def _log(message: str, *args: object, error: Exception | None = None) -> None:
+    with suppress(Exception):  # a filter or handler of the programme's, or no stack left: there is nobody to tell
+        _logger.warning(message, *args, exc_info=error)

@@ -73,7 +73,10 @@ def enable_all() -> None:
         entries = {package: entry for package, entry in entries.items() if entry.name not in disabled}
         if entries or library.distribution in library.packages:
             _enabled[library.name] = True
-            watch.when_imported(library.modules, partial(_enable, library, entries))
+            # The instrumentations' modules too: a programme that imports one itself imports the library in the middle
+            # of it.
+            modules = (*library.modules, *(entry.module for entry in entries.values()))
+            watch.when_imported(modules, partial(_enable, library, entries))
 
 
 def _enable(library: Library, entries: dict[str, EntryPoint]) -> None:

@@ -88,14 +88,6 @@ def prepare(span: ReadableSpan, content: Content) -> ReadableSpan:
     )
 
 
-def text_size(span: ReadableSpan) -> int:
-    """Characters of text on the span: a lower bound of its size in bytes, near enough to cut batches by."""
-    size = sum(len(value) for value in (span.attributes or {}).values() if isinstance(value, str))
-    for event in span.events:
-        size += sum(len(value) for value in (event.attributes or {}).values() if isinstance(value, str))
-    return size
-
-
 class _Policy:
     """What one span's attributes become; remembers whether anything was replaced."""
 

@@ -2,6 +2,10 @@
 
 OpenTelemetry's own batch processor is not used because it counts nothing, cuts batches by spans alone (one request of
 long conversations passes a receiver's size limit), and waits up to thirty seconds at exit for a receiver that is away.
+
+Code that starts or ends a span takes no lock here. A garbage collection in the middle of it may close a forgotten
+generator, and a signal handler may end the process: both end spans in the thread that was interrupted, and a lock it
+held would never come free.
 """
 
 from __future__ import annotations
@@ -10,100 +14,106 @@ import logging
 import os
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.sdk.trace import SpanProcessor
 
 from clew import _guard, _lineage, _semconv
-from clew._mend import mended
-from clew._prepare import prepare, text_size
+from clew._counter import Counter
+from clew._sender import Sender
+from clew._size import MAX_REQUEST_BYTES, memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
     from clew._content import Content
     from clew._exporter import Destination
+    from clew._limits import Limits
+    from clew._relevance import Relevance
 
 _logger = logging.getLogger("clew")
 
-MAX_BATCH_CHARACTERS = 2_000_000
-"""Text in one request at most, a single larger span aside: gRPC servers refuse requests over 4 MiB by default."""
 MAX_OPEN_SPANS = 10_000
 """Open spans remembered for the end of the process; the oldest beyond it are only forgotten here."""
 SHUTDOWN_S = 3.0
 """How long the end of the process waits for the receiver at most."""
 _CLOSING_S = 0.5
 """How long the thread may then take to notice that its connection is closed."""
-
-
-class Limits(NamedTuple):
-    """The batch processor's standard settings."""
-
-    queue_spans: int
-    """`OTEL_BSP_MAX_QUEUE_SIZE`: spans waiting at most; beyond it the oldest are dropped, roots end last."""
-    batch_spans: int
-    """`OTEL_BSP_MAX_EXPORT_BATCH_SIZE`: spans in one request at most."""
-    delay_s: float
-    """`OTEL_BSP_SCHEDULE_DELAY`, in seconds: how long a span waits for others."""
-
-    @classmethod
-    def from_environment(cls) -> Limits:
-        """The limits in force; a value that is no positive number is reported and replaced by its default."""
-        return cls(
-            queue_spans=_positive("OTEL_BSP_MAX_QUEUE_SIZE", 2048),
-            batch_spans=_positive("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512),
-            # The standard says 5 s; a run should be seen while it goes on.
-            delay_s=_positive("OTEL_BSP_SCHEDULE_DELAY", 1000) / 1000,
-        )
+_SENT_BY_THE_PARENT: list[Sender] = []
+"""What forks leave alone: connections of the parent's, which even closing would disturb."""
 
 
 class ExportQueue(SpanProcessor):
     """Span processor that hands ended spans to a destination, in order, from a thread of its own.
 
-    Nothing it does raises into, or waits in, the code that ends a span.
+    Nothing it does raises into, or waits in, the code that starts or ends a span.
+
+    Args:
+        destination: Makes the destination, on the exporting thread.
+        content: What is kept of content.
+        limits: How much may wait, and for how long.
+        relevance: Which spans are taken; None takes all.
     """
 
-    def __init__(self, destination: Callable[[], Destination], content: Content, limits: Limits) -> None:
+    def __init__(
+        self,
+        destination: Callable[[], Destination],
+        content: Content,
+        limits: Limits,
+        relevance: Relevance | None = None,
+    ) -> None:
         self._make_destination = destination
         self._content = content
         self._limits = limits
-        self._reset()
-        # A fork in the middle of an import would leave the child with that module locked for ever.
+        self.relevance = relevance
+        self.when_started: Callable[[], None] = lambda: None
+        """Called in each process that records, on the exporting thread, at its first span."""
+        self._open: dict[int, Span] = {}
+        self._inherited: frozenset[int] = frozenset()
+        self._start_over()
         os.register_at_fork(
-            before=self._before_fork, after_in_parent=self._after_fork_in_parent, after_in_child=self._reset
+            before=self._before_fork, after_in_parent=self._after_fork_in_parent, after_in_child=self._after_fork
         )
 
-    def _reset(self) -> None:
+    def _start_over(self) -> None:
         """The state of a process that has recorded nothing: at the start, and in a fork, where no thread came along."""
-        self._connecting = threading.RLock()
-        self._spans: deque[ReadableSpan] = deque()
-        self._open: dict[int, Span] = {}
-        self._lock = threading.Lock()
-        self._settled = threading.Condition(self._lock)
-        self._wake = threading.Event()
+        self._sender = Sender(lambda: self._make_destination(), self._content, self._settle)  # noqa: PLW0108  # looked up when it is needed
+        self._spans: deque[tuple[ReadableSpan, int]] = deque()
+        self._bytes = 0  # of the spans waiting, about: threads that end spans at the same time may lose an addition
+        self._bell: SimpleQueue[None] = SimpleQueue()  # its `put` may interrupt itself, other than an event's `set`
+        self._settled = threading.Condition()
+        self._starting = threading.Lock()
         self._worker: threading.Thread | None = None
-        self._destination: Destination | None = None
-        self._trouble = "there was no time to connect"
         self._stopping = False
-        self._ended = 0  # spans that came in
+        self._closed = False
+        self._ended = Counter()  # spans that came in
+        self._no_room = Counter()
         self._delivered = 0
-        self._dropped = 0
+        self._refused = 0
         self._reported = False
 
     def _before_fork(self) -> None:
-        self._connecting.acquire()
+        self._sender.connecting.acquire()
 
     def _after_fork_in_parent(self) -> None:
-        self._connecting.release()
+        self._sender.connecting.release()
+
+    def _after_fork(self) -> None:
+        """In the child: what the parent has recorded, and what is open there, the parent sends."""
+        _SENT_BY_THE_PARENT.append(self._sender)
+        self._inherited |= frozenset(self._open)
+        self._open = {}
+        self._start_over()
 
     @property
     def dropped(self) -> int:
         """Spans that came in and were lost."""
-        return self._dropped
+        return self._refused + self._no_room.value
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Tells the span whose it is, and remembers it for the case that the process ends before it."""
@@ -117,6 +127,8 @@ class ExportQueue(SpanProcessor):
         if context is None or not context.trace_flags.sampled:
             return
         _lineage.inherit(span, parent_context)
+        if self.relevance is not None:
+            self.relevance.started(span, parent_context, self._open)
         self._open[context.span_id] = span
         if len(self._open) > MAX_OPEN_SPANS:
             self._open.pop(next(iter(self._open)), None)
@@ -124,7 +136,7 @@ class ExportQueue(SpanProcessor):
             self._start_worker()
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Takes an ended span; drops the oldest one where there is no room."""
+        """Takes an ended span; drops the oldest ones where there is no room."""
         try:
             self._take(span)
         except Exception as error:
@@ -134,31 +146,49 @@ class ExportQueue(SpanProcessor):
         context = span.context
         if context is None or not context.trace_flags.sampled:
             return
-        self._open.pop(context.span_id, None)
-        with self._lock:
-            self._ended += 1
-            if self._stopping:
-                self._dropped += 1
+        opened = self._open.pop(context.span_id, None)
+        if self._inherited and context.span_id in self._inherited:
+            return
+        if self.relevance is not None and not self.relevance.wants(span, opened, self._open):
+            return
+        self._put(span)
+
+    def _put(self, span: ReadableSpan) -> None:
+        self._ended.add()
+        if self._stopping:
+            self._no_room.add()
+            return
+        size = memory(span)
+        self._spans.append((span, size))
+        self._bytes += size
+        waiting, limits = len(self._spans), self._limits
+        if waiting > limits.queue_spans or self._bytes > limits.queue_bytes:
+            self._make_room()
+        if (waiting >= limits.batch_spans or self._bytes >= MAX_REQUEST_BYTES) and self._bell.empty():
+            self._bell.put(None)
+
+    def _make_room(self) -> None:
+        while len(self._spans) > self._limits.queue_spans or self._bytes > self._limits.queue_bytes:
+            try:
+                _, size = self._spans.popleft()
+            except IndexError:
+                self._bytes = 0
                 return
-            self._spans.append(span)
-            waiting = len(self._spans)
-            if waiting > self._limits.queue_spans:
-                self._spans.popleft()
-                self._dropped += 1
-        if waiting >= self._limits.batch_spans:
-            self._wake.set()
+            self._bytes -= size
+            self._no_room.add()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Waits until what had ended by now is out; returns whether that was in time and nothing was lost."""
-        with self._lock:
-            if self._stopping:
-                return False
-            goal, dropped_before = self._ended, self._dropped
-            self._wake.set()
-            self._settled.wait_for(
-                lambda: self._delivered + self._dropped >= goal or self._stopping, timeout_millis / 1000
-            )
-            return self._delivered + self._dropped >= goal and self._dropped == dropped_before
+        if self._closed:
+            return False
+        goal, dropped_before = self._ended.value, self.dropped
+        self._bell.put(None)
+        with self._settled:  # while the queue is being closed too: a signal may come in the middle of that
+            self._settled.wait_for(lambda: self._is_settled(goal) or self._closed, timeout_millis / 1000)
+        return self._is_settled(goal) and self.dropped == dropped_before
+
+    def _is_settled(self, goal: int) -> bool:
+        return self._delivered + self.dropped >= goal
 
     def end_open_spans(self) -> None:
         """Ends what is still open as interrupted, the innermost first: the process is about to end."""
@@ -167,136 +197,112 @@ class ExportQueue(SpanProcessor):
                 span.set_attribute(_semconv.CLEW_STATUS, "interrupted")
                 span.end()
 
-    def shutdown(self, timeout_s: float = SHUTDOWN_S) -> None:
+    def shutdown(self) -> None:
+        """Sends what has ended, for at most `SHUTDOWN_S` seconds; spans that end later are still taken.
+
+        This is the provider's end, not the process's: a programme's own provider may be shut down while agents are
+        still open, and be followed by another.
+        """
+        self.force_flush(round(SHUTDOWN_S * 1000))
+
+    def close(self, timeout_s: float = SHUTDOWN_S) -> None:
         """Sends what is left, for at most `timeout_s` seconds; what could not be sent is counted and reported."""
-        with self._lock:
-            if self._stopping:
-                return
-            self._stopping = True
-            worker = self._worker
-        self._wake.set()
+        if self._stopping:
+            return
+        self._stopping = True
+        worker = self._worker
+        self._bell.put(None)
         if worker is not None:
             worker.join(timeout_s)
-            if worker.is_alive() and self._destination is not None:
-                self._destination.close()  # ends the call it waits in, and refuses the rest at once
+            if worker.is_alive():
+                self._sender.close()
                 worker.join(_CLOSING_S)
-        with self._lock:
-            self._dropped = self._ended - self._delivered
+        ended = self._ended.value
+        with self._settled:
+            self._closed = True
+            self._refused = ended - self._delivered - self._no_room.value
             self._spans.clear()
             self._settled.notify_all()
         self._report()
-        if self._dropped:
-            _logger.info("clew lost %d of %d spans in this process.", self._dropped, self._ended)
+        if self.dropped:
+            _logger.info("clew lost %d of %d spans in this process.", self.dropped, ended)
 
     def _start_worker(self) -> None:
         # With the first span: a programme without any pays nothing, and one that ends soon after has its exporter by
         # then. Python starts no threads once it is on its way out.
-        with self._lock:
-            if self._worker is not None:
-                return
-            self._worker = threading.Thread(target=self._work, name="clew-export", daemon=True)
+        if not self._starting.acquire(blocking=False):
+            return
         try:
-            self._worker.start()
-        except RuntimeError as error:
-            self._trouble = f"no thread to be had ({error})"
+            if self._worker is None:
+                worker = threading.Thread(target=self._work, name="clew-export", daemon=True)
+                worker.start()
+                self._worker = worker
+        except RuntimeError as error:  # tried again with the next span
+            self._sender.note(f"no thread to be had ({error})")
+        finally:
+            self._starting.release()
 
     def _work(self) -> None:
         token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))  # nobody is to record our own calls
         try:
-            self._connect()
+            self.when_started()
+            self._sender.connect()
             while not self._stopping:
-                self._wake.wait(self._limits.delay_s)
-                self._wake.clear()
+                self._wait()
                 self._drain()
                 self._report()
             self._drain()
         finally:
             detach(token)
-            if self._destination is not None:
-                self._destination.close()
+            self._sender.close()
+
+    def _wait(self) -> None:
+        try:
+            self._bell.get(timeout=self._limits.delay_s)
+            while True:
+                self._bell.get_nowait()
+        except Empty:
+            pass
 
     def _drain(self) -> None:
-        while True:
-            with self._lock:
-                taken = [self._spans.popleft() for _ in range(min(len(self._spans), self._limits.batch_spans))]
-            if not taken:
-                return
-            prepared = list(self._prepared(taken))
-            self._settle(dropped=len(taken) - len(prepared))
-            for batch in _batches(prepared):
-                delivered = len(batch) if self._send(batch) else 0
-                self._settle(delivered=delivered, dropped=len(batch) - delivered)
-
-    def _prepared(self, spans: list[ReadableSpan]) -> Iterator[ReadableSpan]:
-        for span in spans:
+        while taken := self._next():
+            settled = self._delivered + self._refused
             try:
-                yield prepare(mended(span), self._content)
-            except Exception as error:  # rather no span than one that may hold a secret
-                _guard.failed("redacting a span", error)
+                self._sender.send(taken)
+            except Exception as error:
+                _guard.failed("sending spans", error)
+            self._settle(0, settled + len(taken) - self._delivered - self._refused)
+        self._settle(0, 0)  # who flushes may wait for spans that were dropped since
 
-    def _send(self, batch: list[ReadableSpan]) -> bool:
-        destination = self._connect()
-        if destination is None:
-            return False
-        try:
-            return destination.send(batch)
-        except Exception as error:
-            _guard.failed("sending spans", error)
-            return False
+    def _next(self) -> list[ReadableSpan]:
+        """As many waiting spans as a request may have, or hold: what is being sent is beyond the queue's bounds."""
+        taken: list[ReadableSpan] = []
+        size = 0
+        while len(taken) < self._limits.batch_spans and size < MAX_REQUEST_BYTES:
+            try:
+                span, span_size = self._spans.popleft()
+            except IndexError:
+                self._bytes = 0
+                break
+            self._bytes -= span_size
+            size += span_size
+            taken.append(span)
+        return taken
 
-    def _connect(self) -> Destination | None:
-        """The destination; None where it cannot be made, which is tried again with the next batch."""
-        with self._connecting:
-            if self._destination is None:
-                try:
-                    self._destination = self._make_destination()
-                except Exception as error:
-                    self._trouble = f"the exporter could not be made ({error})"
-            return self._destination
-
-    def _settle(self, *, delivered: int = 0, dropped: int = 0) -> None:
-        with self._lock:
+    def _settle(self, delivered: int, lost: int) -> None:
+        with self._settled:
             self._delivered += delivered
-            self._dropped += dropped
+            self._refused += lost
             self._settled.notify_all()
 
     def _report(self) -> None:
         """Says once that spans were lost; from the exporting thread, or at the end."""
-        if self._reported or not self._dropped:
+        if self._reported or not self.dropped:
             return
         self._reported = True
         _logger.warning(
             "clew lost %d span(s) so far: %s. The programme is not affected, its record is. Is a processor running "
             "there (`clew up`)? This is said once.",
-            self._dropped,
-            self._trouble if self._destination is None else self._destination.trouble,
+            self.dropped,
+            self._sender.trouble,
         )
-
-
-def _batches(spans: list[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
-    """The spans in order, cut where a request would get too large."""
-    batch: list[ReadableSpan] = []
-    size = 0
-    for span in spans:
-        span_size = text_size(span)
-        if batch and size + span_size > MAX_BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-        batch.append(span)
-        size += span_size
-    if batch:
-        yield batch
-
-
-def _positive(variable: str, default: int) -> int:
-    value = os.environ.get(variable, "")
-    if not value:
-        return default
-    try:
-        number = int(value)
-    except ValueError:
-        number = 0
-    if number <= 0:
-        _guard.warn_once(variable, "%s=%r is not a positive whole number; using %d.", variable, value, default)
-        return default
-    return number

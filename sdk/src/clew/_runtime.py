@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import opentelemetry.sdk._logs  # noqa: F401  # the exporter imports it, and Python on its way out could not any more
-from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
 
-from clew import _content, _guard, _settings
+from clew import _content, _guard, _provider, _settings
 from clew._content import Content
 from clew._exit import at_end_of_process
 from clew._exporter import Destination
 from clew._instrumentations import enable_all
-from clew._queue import ExportQueue, Limits
+from clew._limits import Limits
+from clew._queue import ExportQueue
+from clew._relevance import Relevance
+from clew._settings import Spans
 from clew._threads import keep_trace_in_pools
-from clew._version import __version__
 
 if TYPE_CHECKING:
     from clew._settings import Settings
@@ -55,37 +55,30 @@ def _start(settings: Settings) -> None:
     global _queue  # noqa: PLW0603
     os.environ.setdefault(_settings.CAPTURE_CONTENT, "NO_CONTENT" if settings.content is Content.OFF else "SPAN_ONLY")
     os.environ.setdefault(_settings.STABILITY_OPT_IN, "gen_ai_latest_experimental")
-    provider = _provider(settings.service)
-    if provider is None:
+    provider: _provider.TakesProcessors | None = _provider.configured()
+    if provider is None and not _provider.is_free():
         return
     if _exports():
-        _queue = ExportQueue(lambda: Destination(settings.endpoint), settings.content, Limits.from_environment())
+        relevance = Relevance() if settings.spans is Spans.AGENTS or (provider and settings.spans is None) else None
+        _queue = ExportQueue(
+            lambda: Destination(settings.endpoint), settings.content, Limits.from_environment(), relevance
+        )
+    if provider is None:
+        provider = _provider.own(settings.service, partial(_adopt, settings))
+    if _queue is not None:
         provider.add_span_processor(_queue)
-        at_end_of_process(_queue)
+        at_end_of_process(_queue)  # registered last, so called first: before clew's own provider is shut down
     _content.set_mode(settings.content)
     keep_trace_in_pools()
     enable_all()
 
 
-def _provider(service: str | None) -> TracerProvider | None:
-    """The provider that is configured, or one configured now; None if there is one that takes no processors."""
-    configured = trace.get_tracer_provider()
-    if isinstance(configured, TracerProvider):
-        return configured
-    if not isinstance(configured, trace.ProxyTracerProvider):
-        _guard.warn_once(
-            "provider",
-            "The tracer provider configured here (%s) is not OpenTelemetry's SDK, clew cannot add to it and records "
-            "nothing. Import clew.auto before it is configured.",
-            type(configured).__name__,
-        )
-        return None
-    attributes = {"telemetry.distro.name": "clew", "telemetry.distro.version": __version__}
-    if service is not None:
-        attributes["service.name"] = service
-    provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
-    trace.set_tracer_provider(provider)
-    return provider
+def _adopt(settings: Settings, provider: _provider.TakesProcessors) -> None:
+    """Joins a provider that the programme configures after clew."""
+    if _queue is not None:
+        if settings.spans is None:
+            _queue.relevance = Relevance()
+        provider.add_span_processor(_queue)
 
 
 def _exports() -> bool:

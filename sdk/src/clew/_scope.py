@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from opentelemetry.context import attach, create_key, get_current, set_value
+from opentelemetry.context import Context, attach, create_key, get_current
 from opentelemetry.trace import INVALID_SPAN, StatusCode, get_current_span, get_tracer, set_span_in_context
 
 from clew import _guard, _semconv
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from opentelemetry.context import Context
     from opentelemetry.trace import Span
     from opentelemetry.util.types import Attributes, AttributeValue
 
@@ -41,8 +40,9 @@ class Scope:
 
     doing: ClassVar[str] = "recording a span"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str = "") -> None:
         self._name = name
+        """May be set by `attributes` as well, where a name has to be made of what the programme gave."""
         self.closed = False
         self.outer: Context | None = None
         self._inner: Context | None = None
@@ -51,14 +51,15 @@ class Scope:
         """The agent invocation this scope belongs to, None outside of any."""
 
     def attributes(self) -> Attributes:
-        """The attributes the span starts with; `run` is known by then."""
+        """The attributes the span starts with; `run` is known by then. May raise: there is no span then."""
         return None
 
     def returned(self, result: Any) -> None:
         """Takes what the function inside returned; a scope that has no use for it ignores it."""
 
-    def finish(self) -> None:
-        """Writes what is only known at the end; the span still records."""
+    def finish(self) -> dict[str, AttributeValue]:
+        """The attributes that are only known at the end."""
+        return {}
 
     def __enter__(self) -> Self:
         try:
@@ -80,15 +81,12 @@ class Scope:
         enclosing: Scope | None = outer.get(_SCOPE)  # type: ignore[assignment]
         if enclosing is not None:
             self.run = enclosing.run
+        attributes = self.attributes()
         self.span = _tracer.start_span(
-            self._name,
-            outer,
-            attributes=self.attributes(),
-            record_exception=False,
-            set_status_on_exception=False,
+            self._name, outer, attributes=attributes, record_exception=False, set_status_on_exception=False
         )
         self.outer = outer
-        self._inner = set_value(_SCOPE, self, set_span_in_context(self.span, outer))
+        self._inner = Context({**set_span_in_context(self.span, outer), _SCOPE: self})
         attach(self._inner)
 
     def _close(self, error: BaseException | None) -> None:
@@ -101,15 +99,22 @@ class Scope:
         if not span.is_recording():
             return
         try:
-            self.finish()
-            _record_ending(span, error)
+            ending = self.finish()
+            if error is None:
+                ending[_semconv.CLEW_STATUS] = "ok"
+            else:
+                _record_error(span, ending, error)
+            span.set_attributes(ending)
         finally:
             span.end()
 
     def set(self, name: str, value: AttributeValue | None) -> None:
         """Sets an attribute of the span, unless the value is None or the span is over."""
-        if value is not None and self.span.is_recording():
-            self.span.set_attribute(name, value)
+        try:
+            if value is not None and self.span.is_recording():
+                self.span.set_attribute(name, value)
+        except Exception as error:  # a value of the agent's may be anything
+            _guard.failed(self.doing, error)
 
 
 def current() -> Scope | None:
@@ -126,21 +131,22 @@ def _live(context: Context) -> Context:
     return context
 
 
-def _record_ending(span: Span, error: BaseException | None) -> None:
-    if error is None:
-        span.set_attribute(_semconv.CLEW_STATUS, "ok")
-    elif _is_cancellation(error):
-        span.set_attribute(_semconv.CLEW_STATUS, "cancelled")
+def _record_error(span: Span, ending: dict[str, AttributeValue], error: BaseException) -> None:
+    if _is_cancellation(error):
+        ending[_semconv.CLEW_STATUS] = "cancelled"
     elif not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit: the process is being stopped
-        span.set_attribute(_semconv.CLEW_STATUS, "interrupted")
+        ending[_semconv.CLEW_STATUS] = "interrupted"
     else:
         kind = type(error)
         # The same spelling as the exception event's `exception.type`.
         qualified = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        span.set_attribute(_semconv.ERROR_TYPE, qualified)
-        span.set_attribute(_semconv.CLEW_STATUS, "error")
-        span.set_status(StatusCode.ERROR, f"{kind.__qualname__}: {error}")
-        span.record_exception(error)
+        ending[_semconv.ERROR_TYPE] = qualified
+        ending[_semconv.CLEW_STATUS] = "error"
+        try:
+            span.set_status(StatusCode.ERROR, f"{kind.__qualname__}: {error}")
+            span.record_exception(error)
+        except Exception:  # its __str__ may do anything
+            span.set_status(StatusCode.ERROR, kind.__qualname__)
 
 
 def _is_cancellation(error: BaseException) -> bool:

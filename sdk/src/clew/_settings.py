@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from clew import _guard
@@ -18,7 +19,7 @@ CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """Switch of the official GenAI instrumentations for content, read by them at each call."""
 STABILITY_OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 """Switch of all instrumentations for newer names."""
-VARIABLES = frozenset({"CLEW_CONTENT", "CLEW_ENDPOINT", "CLEW_SERVICE"})
+VARIABLES = frozenset({"CLEW_CONTENT", "CLEW_ENDPOINT", "CLEW_QUEUE_BYTES", "CLEW_SERVICE", "CLEW_SPANS"})
 """The SDK's own variables."""
 PROCESSOR_SETTINGS = frozenset(
     {"batch", "config", "content_key", "data", "grpc", "http", "limits", "prices", "queries", "query", "retention"}
@@ -28,6 +29,15 @@ PROCESSOR_SETTINGS = frozenset(
 
 _ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _CAPTURES_ON_SPANS = frozenset({"SPAN_ONLY", "SPAN_AND_EVENT"})
+
+
+class Spans(StrEnum):
+    """Which spans are recorded."""
+
+    AGENTS = "agents"
+    """Those of agents: their own, what is below them, and the path above them."""
+    ALL = "all"
+    """All that the provider records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,8 @@ class Settings:
     """URL of the OTLP receiver; None where OpenTelemetry's own variables or the default say it."""
     content: Content
     """What is kept of content."""
+    spans: Spans | None = None
+    """Which spans are recorded; None: agents' where the provider is the programme's own, else all."""
 
 
 def load(service: str | None, endpoint: str | None, content: str | None) -> Settings:
@@ -54,6 +66,7 @@ def load(service: str | None, endpoint: str | None, content: str | None) -> Sett
         service=service or (None if _otel_names_service() else os.environ.get("CLEW_SERVICE") or _script_name()),
         endpoint=endpoint or _endpoint(),
         content=_content(content),
+        spans=_spans(),
     )
 
 
@@ -77,6 +90,17 @@ def _content(argument: str | None) -> Content:
     if standard and standard.upper() not in _CAPTURES_ON_SPANS:
         return Content.OFF
     return Content.FULL
+
+
+def _spans() -> Spans | None:
+    value = os.environ.get("CLEW_SPANS")
+    if not value:
+        return None
+    try:
+        return Spans(value.lower())
+    except ValueError:
+        _guard.warn_once("CLEW_SPANS", "CLEW_SPANS=%r is ignored. Allowed: %s.", value, ", ".join(Spans))
+        return None
 
 
 def _content_mode(setting: str, value: str) -> Content:

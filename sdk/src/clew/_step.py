@@ -24,15 +24,17 @@ class Step(Scope):
     doing = "recording a step"
 
     def __init__(self, kind: str, name: str | None) -> None:
-        super().__init__(f"step {name or kind}")
-        self._kind = known("clew.step kind", kind, _KINDS, otherwise="other")
+        super().__init__()
+        self._kind = kind
         self._step_name = name
 
     def attributes(self) -> Attributes:
         """The attributes the span starts with."""
-        attributes: dict[str, AttributeValue] = {_semconv.CLEW_OP: "step", _semconv.CLEW_STEP_KIND: self._kind}
+        kind = known("clew.step kind", self._kind, _KINDS, otherwise="other")
+        attributes: dict[str, AttributeValue] = {_semconv.CLEW_OP: "step", _semconv.CLEW_STEP_KIND: kind}
         if self._step_name is not None:
             attributes[_semconv.CLEW_STEP_NAME] = self._step_name
+        self._name = f"step {self._step_name or self._kind}"
         if self.run is not None:
             attributes[_semconv.CLEW_STEP_INDEX] = self.run.next_step()
             attributes[_semconv.GEN_AI_AGENT_NAME] = self.run.agent

@@ -17,12 +17,13 @@ def known(what: str, word: str, allowed: Collection[str], *, otherwise: T) -> st
     """The word if it is allowed; else `otherwise`, and a warning the first time that names what is allowed."""
     if isinstance(word, str) and word in allowed:  # anything may be passed, and nothing may be raised
         return word
+    given = _guard.as_text(word)
     _guard.warn_once(
-        f"{what} {word!r}",
-        "%s %r is not known and is not recorded as such%s. Allowed: %s.",
+        f"{what} {given}",
+        "%s %s is not known and is not recorded as such%s. Allowed: %s.",
         what,
-        word,
-        suggestion(str(word), allowed),
+        given,
+        suggestion(given.strip("'"), allowed),
         ", ".join(sorted(allowed)),
     )
     return otherwise
