@@ -18,7 +18,7 @@ CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """Switch of the official GenAI instrumentations for content, read by them at each call."""
 STABILITY_OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 """Switch of all instrumentations for newer names."""
-VARIABLES = frozenset({"CLEW_CONTENT", "CLEW_ENDPOINT", "CLEW_SERVICE"})
+VARIABLES = frozenset({"CLEW_CONTENT", "CLEW_ENDPOINT", "CLEW_PROPAGATE_TO", "CLEW_SERVICE"})
 """The SDK's own variables."""
 PROCESSOR_SETTINGS = frozenset(
     {"batch", "config", "content_key", "data", "grpc", "http", "limits", "prices", "queries", "query", "retention"}
@@ -40,6 +40,8 @@ class Settings:
     """URL of the OTLP receiver; None where OpenTelemetry's own variables or the default say it."""
     content: Content
     """What is kept of content."""
+    propagate_to: tuple[str, ...] = ()
+    """Hosts of the programme's own, besides this machine: requests to them hand the run on."""
 
 
 def load(service: str | None, endpoint: str | None, content: str | None) -> Settings:
@@ -54,7 +56,12 @@ def load(service: str | None, endpoint: str | None, content: str | None) -> Sett
         service=service or (None if _otel_names_service() else os.environ.get("CLEW_SERVICE") or _script_name()),
         endpoint=endpoint or _endpoint(),
         content=_content(content),
+        propagate_to=_hosts(),
     )
+
+
+def _hosts() -> tuple[str, ...]:
+    return tuple(host for part in os.environ.get("CLEW_PROPAGATE_TO", "").split(",") if (host := part.strip().lower()))
 
 
 def _endpoint() -> str | None:
