@@ -21,7 +21,16 @@ PREFIX = "CLEW_"
 CONFIG_FILE = "clew.yaml"
 MAX_DAYS = 20_000
 """ClickHouse's DateTime ends in 2106: a retention that reaches beyond it would wrap and delete rows at once."""
-SDK_VARIABLES = frozenset({"CLEW_CONTENT", "CLEW_ENDPOINT", "CLEW_QUEUE_BYTES", "CLEW_SERVICE", "CLEW_SPANS"})
+SDK_VARIABLES = frozenset(
+    {
+        "CLEW_CONTENT",
+        "CLEW_ENDPOINT",
+        "CLEW_PROPAGATE_TO",
+        "CLEW_QUEUE_BYTES",
+        "CLEW_SERVICE",
+        "CLEW_SPANS",
+    }
+)
 """Variables of the same prefix that belong to the SDK and the command line."""
 
 

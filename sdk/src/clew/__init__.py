@@ -8,6 +8,7 @@ from clew._agent import agent
 from clew._gate import Gate, gate
 from clew._instrumentations import Instrumentation, instrumentations
 from clew._outcome import outcome
+from clew._propagation import baggage, environment, headers, joined
 from clew._setup import flush, init
 from clew._step import Step, step
 from clew._tool import tool
@@ -22,10 +23,14 @@ __all__ = [
     "Step",
     "__version__",
     "agent",
+    "baggage",
+    "environment",
     "flush",
     "gate",
+    "headers",
     "init",
     "instrumentations",
+    "joined",
     "outcome",
     "step",
     "tool",

@@ -1,4 +1,4 @@
-"""Which agent a span belongs to: a GenAI span that names none takes its agent from the span it starts under.
+"""Whose a span is: a GenAI span that does not say takes agent, conversation, user and budget from where it starts.
 
 A model call is exported before the agent invocation around it has ended, often in an earlier request, so nobody
 downstream could tell in time whose call it was.
@@ -6,18 +6,29 @@ downstream could tell in time whose call it was.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry.trace import get_current_span
 
-from clew import _semconv
+from clew import _inherited, _semconv
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Span
 
-_INHERITED = (_semconv.GEN_AI_AGENT_NAME, _semconv.GEN_AI_AGENT_VERSION, _semconv.GEN_AI_CONVERSATION_ID)
+    from clew._inherited import Inherited, Values
+
 _FIELD = "_clew_lineage"
+_GENAI = ("gen_ai.", "clew.", "mcp.")
+
+
+class _Lineage(NamedTuple):
+    values: Values
+    seen: Inherited | None
+    """What the context handed on when the span started: it is in the values, where the span did not know better."""
+
+
+_NONE = _Lineage({}, None)
 
 
 def inherit(span: Span, parent_context: Context | None) -> None:
@@ -25,17 +36,30 @@ def inherit(span: Span, parent_context: Context | None) -> None:
 
     Spans that are not about GenAI (HTTP calls, database queries) only pass it on.
     """
-    lineage = dict(getattr(get_current_span(parent_context), _FIELD, ()))
     own = span.attributes or {}
+    lineage, seen = _at(parent_context, span.get_span_context().trace_id)
     if own.get(_semconv.GEN_AI_AGENT_NAME, lineage.get(_semconv.GEN_AI_AGENT_NAME)) != lineage.get(
         _semconv.GEN_AI_AGENT_NAME
     ):
         lineage.pop(_semconv.GEN_AI_AGENT_VERSION, None)  # it is another agent's
-    lineage |= {name: own[name] for name in _INHERITED if name in own}
+    lineage |= {name: own[name] for name in _inherited.FROM_SPANS if name in own}
     if not lineage:
         return
-    setattr(span, _FIELD, lineage)
-    if any(name.startswith(("gen_ai.", "clew.")) for name in own):
+    setattr(span, _FIELD, _Lineage(lineage, seen))
+    if any(name.startswith(_GENAI) for name in own):
         for name, value in lineage.items():
             if name not in own:
                 span.set_attribute(name, value)
+
+
+def at(context: Context) -> Values:
+    """What a span started in this context would inherit."""
+    return _at(context, get_current_span(context).get_span_context().trace_id)[0]
+
+
+def _at(context: Context | None, trace_id: int) -> _Lineage:
+    parent: _Lineage = getattr(get_current_span(context), _FIELD, _NONE)
+    handed_on = _inherited.of(context)
+    if handed_on is None or handed_on is parent.seen or handed_on.trace_id not in (0, trace_id):
+        return _Lineage(dict(parent.values), parent.seen)
+    return _Lineage(parent.values | handed_on.values, handed_on)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import opentelemetry.sdk._logs  # noqa: F401  # the exporter imports it, and Python on its way out could not any more
 
-from clew import _content, _guard, _provider, _settings
+from clew import _carrier, _content, _guard, _hooks, _http, _processes, _provider, _settings
 from clew._content import Content
 from clew._exit import at_end_of_process
 from clew._exporter import Destination
@@ -18,7 +18,6 @@ from clew._limits import Limits
 from clew._queue import ExportQueue
 from clew._relevance import Relevance
 from clew._settings import Spans
-from clew._threads import keep_trace_in_pools
 
 if TYPE_CHECKING:
     from clew._settings import Settings
@@ -30,7 +29,6 @@ _queue: ExportQueue | None = None
 
 def start(service: str | None, endpoint: str | None, content: str | None) -> None:
     """`clew.init`."""
-    global _settings_in_force  # noqa: PLW0603  # one process, one set-up
     with _lock:
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             return
@@ -39,11 +37,28 @@ def start(service: str | None, endpoint: str | None, content: str | None) -> Non
             if settings != _settings_in_force and (service, endpoint, content) != (None, None, None):
                 _guard.warn_once("init", "clew is set up already; the settings of this clew.init() are ignored.")
             return
-        _settings_in_force = settings
-        try:
-            _start(settings)
-        except Exception as error:
-            _guard.failed("setting itself up", error)
+        _begin(settings)
+
+
+def start_as(settings: Settings | None) -> None:
+    """Sets clew up as in the process that started this one; None where it was not set up there."""
+    with _lock:
+        if settings is not None and _settings_in_force is None:
+            _begin(settings)
+
+
+def settings_in_force() -> Settings | None:
+    """What clew was set up with; None where it is not."""
+    return _settings_in_force
+
+
+def _begin(settings: Settings) -> None:
+    global _settings_in_force  # noqa: PLW0603  # one process, one set-up
+    _settings_in_force = settings
+    try:
+        _start(settings)
+    except Exception as error:
+        _guard.failed("setting itself up", error)
 
 
 def flush(timeout_s: float) -> bool:
@@ -69,7 +84,10 @@ def _start(settings: Settings) -> None:
         provider.add_span_processor(_queue)
         at_end_of_process(_queue)  # registered last, so called first: before clew's own provider is shut down
     _content.set_mode(settings.content)
-    keep_trace_in_pools()
+    _http.set_own_hosts(settings.propagate_to)
+    _carrier.install_propagator()
+    _hooks.install()
+    _processes.join_from_environment()
     enable_all()
 
 

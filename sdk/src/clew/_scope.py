@@ -122,11 +122,32 @@ def current() -> Scope | None:
     return _live(get_current()).get(_SCOPE)  # type: ignore[return-value]
 
 
+def outermost(context: Context) -> Scope | None:
+    """The outermost open scope around a context."""
+    found: Scope | None = None
+    scope: Scope | None = _live(context).get(_SCOPE)  # type: ignore[assignment]
+    while scope is not None:
+        found = scope
+        scope = None if scope.outer is None else _live(scope.outer).get(_SCOPE)  # type: ignore[assignment]
+    return found
+
+
+def outside(context: Context) -> Context:
+    """The context, outside of any scope."""
+    return Context({**context, _SCOPE: None}) if context.get(_SCOPE) is not None else context
+
+
 def _live(context: Context) -> Context:
     """The context, or the nearest one outside of it whose scope is still open."""
     scope: Scope | None = context.get(_SCOPE)  # type: ignore[assignment]
-    while scope is not None and scope.closed and get_current_span(context) is scope.span:
-        context = scope.outer  # type: ignore[assignment]
+    while scope is not None and scope.closed:
+        current = get_current_span(context)
+        if current is scope.span:
+            context = scope.outer  # type: ignore[assignment]
+        elif getattr(current, "behind", None) is scope.span:  # as a thread that was started inside of it sees it
+            context = current.elsewhere(scope.outer)  # type: ignore[attr-defined]
+        else:
+            break
         scope = context.get(_SCOPE)  # type: ignore[assignment]
     return context
 

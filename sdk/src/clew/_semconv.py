@@ -11,6 +11,7 @@ from typing import Literal
 ERROR_TYPE = "error.type"
 EXCEPTION_MESSAGE = "exception.message"
 EXCEPTION_STACKTRACE = "exception.stacktrace"
+USER_ID = "user.id"
 
 GEN_AI_OPERATION_NAME = "gen_ai.operation.name"
 GEN_AI_AGENT_NAME = "gen_ai.agent.name"
@@ -134,3 +135,4 @@ GateScope = Literal["once", "session", "always"]
 GateSource = Literal["user", "config", "policy", "hook", "model", "classifier", "system"]
 GateActorType = Literal["human", "agent", "service"]
 GateTargetKind = Literal["tool_call", "message", "plan", "handoff"]
+BudgetKind = Literal["tokens", "cost", "steps", "tool_calls", "time"]

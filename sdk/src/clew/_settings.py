@@ -19,7 +19,16 @@ CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """Switch of the official GenAI instrumentations for content, read by them at each call."""
 STABILITY_OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 """Switch of all instrumentations for newer names."""
-VARIABLES = frozenset({"CLEW_CONTENT", "CLEW_ENDPOINT", "CLEW_QUEUE_BYTES", "CLEW_SERVICE", "CLEW_SPANS"})
+VARIABLES = frozenset(
+    {
+        "CLEW_CONTENT",
+        "CLEW_ENDPOINT",
+        "CLEW_PROPAGATE_TO",
+        "CLEW_QUEUE_BYTES",
+        "CLEW_SERVICE",
+        "CLEW_SPANS",
+    }
+)
 """The SDK's own variables."""
 PROCESSOR_SETTINGS = frozenset(
     {"batch", "config", "content_key", "data", "grpc", "http", "limits", "prices", "queries", "query", "retention"}
@@ -52,6 +61,8 @@ class Settings:
     """What is kept of content."""
     spans: Spans | None = None
     """Which spans are recorded; None: agents' where the provider is the programme's own, else all."""
+    propagate_to: tuple[str, ...] = ()
+    """Hosts of the programme's own, besides this machine: requests to them hand the run on."""
 
 
 def load(service: str | None, endpoint: str | None, content: str | None) -> Settings:
@@ -67,7 +78,12 @@ def load(service: str | None, endpoint: str | None, content: str | None) -> Sett
         endpoint=endpoint or _endpoint(),
         content=_content(content),
         spans=_spans(),
+        propagate_to=_hosts(),
     )
+
+
+def _hosts() -> tuple[str, ...]:
+    return tuple(host for part in os.environ.get("CLEW_PROPAGATE_TO", "").split(",") if (host := part.strip().lower()))
 
 
 def _endpoint() -> str | None:

@@ -16,7 +16,6 @@ from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
 import clew
-from clew._threads import keep_trace_in_pools
 from shared.spans import parents
 
 tracer = trace.get_tracer("somebody else")
@@ -402,21 +401,6 @@ async def test_coroutine_closed_by_hand_ends_its_span(recorded):
     contextvars.copy_context().run(waiting.send, None)
     contextvars.Context().run(waiting.close)
     assert recorded.only().attributes["clew.status"] == "cancelled"
-
-
-def test_pool_inside_an_agent_runs_tools_inside_it(recorded, monkeypatch):
-    monkeypatch.setattr(ThreadPoolExecutor, "submit", ThreadPoolExecutor.submit)  # put back afterwards
-    keep_trace_in_pools()
-
-    @clew.agent(name="agent")
-    def fans_out():
-        with ThreadPoolExecutor(2) as pool:
-            pool.submit(look_up).result()
-
-    fans_out()
-    assert parents(recorded) == {AGENT: None, "execute_tool look_up": AGENT}
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(current_name).result() is None
 
 
 def test_exception_marks_every_span_it_leaves(recorded):

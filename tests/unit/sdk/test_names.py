@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 import yaml
-from opentelemetry.semconv._incubating.attributes import error_attributes, gen_ai_attributes
+from opentelemetry.semconv._incubating.attributes import error_attributes, gen_ai_attributes, user_attributes
 from opentelemetry.semconv.attributes import exception_attributes
 
 import clew
@@ -35,7 +35,7 @@ def test_constants_are_spelt_like_their_names():
 def test_names_of_the_conventions_are_the_conventions():
     known = {
         value
-        for module in (gen_ai_attributes, error_attributes, exception_attributes)
+        for module in (gen_ai_attributes, error_attributes, exception_attributes, user_attributes)
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, str)
     }
@@ -61,6 +61,7 @@ def test_content_attributes_are_those_the_registry_marks():
         ("clew.gate.source", _semconv.GateSource),
         ("clew.gate.actor.type", _semconv.GateActorType),
         ("clew.gate.target.kind", _semconv.GateTargetKind),
+        ("clew.budget.kind", _semconv.BudgetKind),
     ],
 )
 def test_enumerations_are_the_registrys(attribute, words):

@@ -8,8 +8,10 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import opentelemetry.sdk.trace
+from opentelemetry.context import Context, attach, get_current
+from opentelemetry.trace import get_current_span
 
-from clew import _content, _gate, _settings
+from clew import _content, _gate, _hooks, _settings
 from clew._content import Content
 from clew._words import suggestion
 from clew.errors import ClewError, SettingError
@@ -53,6 +55,8 @@ def record(content: str = "full") -> Iterator[Recording]:
             stack.enter_context(_attribute(_content, "_mode", mode))
             captured = "NO_CONTENT" if mode is Content.OFF else "SPAN_ONLY"
             stack.enter_context(_variable(_settings.CAPTURE_CONTENT, captured))
+            stack.enter_context(_hooks.installed())
+            stack.enter_context(_outside_of_any_run())
             stack.enter_context(tapped(tap))
             yield Recording(tap, clock, mode)
     finally:
@@ -65,6 +69,22 @@ def _mode(content: str) -> Content:
     except ValueError:
         hint = suggestion(content, [mode.value for mode in Content])
         raise SettingError(f"content={content!r} is not allowed{hint}. Allowed: {', '.join(Content)}.") from None
+
+
+@contextmanager
+def _outside_of_any_run() -> Iterator[None]:
+    """Keeps the run this process may have been started in (TRACEPARENT) out of the recording."""
+    before = get_current()
+    if not get_current_span(before).get_span_context().is_remote:
+        yield
+        return
+    inside = Context()
+    attach(inside)
+    try:
+        yield
+    finally:
+        if get_current() is inside:
+            attach(before)
 
 
 @contextmanager
