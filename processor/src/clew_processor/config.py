@@ -21,7 +21,7 @@ PREFIX = "CLEW_"
 CONFIG_FILE = "clew.yaml"
 MAX_DAYS = 20_000
 """ClickHouse's DateTime ends in 2106: a retention that reaches beyond it would wrap and delete rows at once."""
-SDK_VARIABLES = frozenset({"CLEW_CONTENT", "CLEW_ENDPOINT", "CLEW_SERVICE"})
+SDK_VARIABLES = frozenset({"CLEW_CONTENT", "CLEW_ENDPOINT", "CLEW_SERVICE", "CLEW_START_RECORDS"})
 """Variables of the same prefix that belong to the SDK and the command line."""
 
 
@@ -64,7 +64,7 @@ class Retention(_Section):
     """Days each kind of row is kept."""
 
     spans_days: int = Field(30, ge=1, le=MAX_DAYS)
-    """otel_traces, span_corrections and dead_letter."""
+    """otel_traces, span_corrections, open_spans and dead_letter."""
     content_days: int = Field(30, ge=1, le=MAX_DAYS)
     """span_content, counted from when a content was last seen, and span_messages."""
     logs_days: int = Field(30, ge=1, le=MAX_DAYS)

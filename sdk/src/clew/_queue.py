@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from clew import _guard, _lineage, _semconv
 from clew._prepare import prepare, text_size
+from clew._starts import StartRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +67,15 @@ class ExportQueue(SpanProcessor):
     Nothing it does raises into, or waits in, the code that ends a span.
     """
 
-    def __init__(self, destination: Callable[[], Destination], content: Content, limits: Limits) -> None:
+    def __init__(
+        self,
+        destination: Callable[[], Destination],
+        content: Content,
+        limits: Limits,
+        *,
+        start_records: bool = False,
+    ) -> None:
+        self._tells_starts = start_records
         self._make_destination = destination
         self._content = content
         self._limits = limits
@@ -81,6 +90,7 @@ class ExportQueue(SpanProcessor):
         self._connecting = threading.RLock()
         self._spans: deque[ReadableSpan] = deque()
         self._open: dict[int, Span] = {}
+        self._starts = StartRecords(self._limits.delay_s, self._limits.batch_spans)
         self._lock = threading.Lock()
         self._settled = threading.Condition(self._lock)
         self._wake = threading.Event()
@@ -207,6 +217,7 @@ class ExportQueue(SpanProcessor):
                 self._wake.wait(self._limits.delay_s)
                 self._wake.clear()
                 self._drain()
+                self._tell_of_open_spans()
                 self._report()
             self._drain()
         finally:
@@ -226,6 +237,17 @@ class ExportQueue(SpanProcessor):
                 delivered = len(batch) if self._send(batch) else 0
                 self._settle(delivered=delivered, dropped=len(batch) - delivered)
 
+    def _tell_of_open_spans(self) -> None:
+        """Sends start records, which come after everything that ended and count nowhere."""
+        if not self._tells_starts or self._stopping or self._spans:
+            return
+        try:
+            for batch in _batches(list(self._prepared(self._starts.due(self._open)))):
+                if not self._send(batch):
+                    self._starts.lost(batch)
+        except Exception as error:
+            _guard.failed("telling of open spans", error)
+
     def _prepared(self, spans: list[ReadableSpan]) -> Iterator[ReadableSpan]:
         for span in spans:
             try:
@@ -237,11 +259,13 @@ class ExportQueue(SpanProcessor):
         destination = self._connect()
         if destination is None:
             return False
+        taken = False
         try:
-            return destination.send(batch)
+            taken = destination.send(batch)
         except Exception as error:
             _guard.failed("sending spans", error)
-            return False
+        self._starts.answered(taken)
+        return taken
 
     def _connect(self) -> Destination | None:
         """The destination; None where it cannot be made, which is tried again with the next batch."""

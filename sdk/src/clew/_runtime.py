@@ -59,7 +59,12 @@ def _start(settings: Settings) -> None:
     if provider is None:
         return
     if _exports():
-        _queue = ExportQueue(lambda: Destination(settings.endpoint), settings.content, Limits.from_environment())
+        _queue = ExportQueue(
+            lambda: Destination(settings.endpoint),
+            settings.content,
+            Limits.from_environment(),
+            start_records=settings.start_records,
+        )
         provider.add_span_processor(_queue)
         at_end_of_process(_queue)
     _content.set_mode(settings.content)

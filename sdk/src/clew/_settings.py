@@ -18,7 +18,7 @@ CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """Switch of the official GenAI instrumentations for content, read by them at each call."""
 STABILITY_OPT_IN = "OTEL_SEMCONV_STABILITY_OPT_IN"
 """Switch of all instrumentations for newer names."""
-VARIABLES = frozenset({"CLEW_CONTENT", "CLEW_ENDPOINT", "CLEW_SERVICE"})
+VARIABLES = frozenset({"CLEW_CONTENT", "CLEW_ENDPOINT", "CLEW_SERVICE", "CLEW_START_RECORDS"})
 """The SDK's own variables."""
 PROCESSOR_SETTINGS = frozenset(
     {"batch", "config", "content_key", "data", "grpc", "http", "limits", "prices", "queries", "query", "retention"}
@@ -27,6 +27,7 @@ PROCESSOR_SETTINGS = frozenset(
 """First parts of the processor's settings, whose `CLEW_*` variables may stand in the same environment."""
 
 _ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_SWITCH = {"": True, "on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 _CAPTURES_ON_SPANS = frozenset({"SPAN_ONLY", "SPAN_AND_EVENT"})
 
 
@@ -40,6 +41,8 @@ class Settings:
     """URL of the OTLP receiver; None where OpenTelemetry's own variables or the default say it."""
     content: Content
     """What is kept of content."""
+    start_records: bool = True
+    """Whether spans that stay open are told of."""
 
 
 def load(service: str | None, endpoint: str | None, content: str | None) -> Settings:
@@ -54,6 +57,7 @@ def load(service: str | None, endpoint: str | None, content: str | None) -> Sett
         service=service or (None if _otel_names_service() else os.environ.get("CLEW_SERVICE") or _script_name()),
         endpoint=endpoint or _endpoint(),
         content=_content(content),
+        start_records=_switch("CLEW_START_RECORDS"),
     )
 
 
@@ -77,6 +81,14 @@ def _content(argument: str | None) -> Content:
     if standard and standard.upper() not in _CAPTURES_ON_SPANS:
         return Content.OFF
     return Content.FULL
+
+
+def _switch(variable: str) -> bool:
+    """Whether it is on, as it is unless it says otherwise."""
+    value = os.environ.get(variable, "").strip().lower()
+    if value not in _SWITCH:
+        _guard.warn_once(variable, "%s=%r is not allowed. Allowed: on, off. It stays on.", variable, value)
+    return _SWITCH.get(value, True)
 
 
 def _content_mode(setting: str, value: str) -> Content:
