@@ -36,7 +36,7 @@ READ = {
 
 
 def payload() -> list[ExportTraceServiceRequest]:
-    """Requests that leave a row in every table: a run with a loop, a gate, an error, content, a double, an open tool."""
+    """Requests that leave a row in every table: a run with a loop, a gate, an error, content, a double, an open one."""
     trace = "0af7651916cd43dd8448eb211c80319c"
     agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "Zoë", "gen_ai.conversation.id": "c-1"}
     call = {
