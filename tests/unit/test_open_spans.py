@@ -11,7 +11,7 @@ import pytest
 from clew_processor.control.metrics import Metrics
 from clew_processor.enrich import open_spans
 from shared.engine import fresh_store
-from shared.genai import agent, at, chat, gate, tool
+from shared.genai import agent, at, chat, gate, started, tool
 from shared.otlp import Span, request, span
 from shared.pipeline import ARRIVAL, arrived, new_pipeline
 
@@ -27,15 +27,6 @@ DAY = 86_400 * SECOND
 
 AGENT = {"start": at(0), "end": at(90)}
 TOOL = {"parent_id": 1, "start": at(3), "end": at(80)}
-
-
-def started(ended: Span, *, again_after: float = 0) -> Span:
-    """The start record of a span; or a later one, so many seconds after its start."""
-    record = Span()
-    record.CopyFrom(ended)
-    record.end_time_unix_nano = record.start_time_unix_nano + round(again_after * SECOND)
-    record.attributes.add(key="clew.pending").value.bool_value = True
-    return record
 
 
 @cache
