@@ -84,6 +84,15 @@ class Decoded:
     @property
     def forgotten(self) -> int:
         """Spans within the horizon that were dropped for lack of room: sent again they would be accepted."""
+    @property
+    def start_rows(self) -> list[int]:
+        """Rows of ``spans``, in order, that are start records (``clew.pending``): of spans that are open.
+
+        The parent row of a start record is one as well, that of a span that ended never is.
+        """
+    @property
+    def ended_rows(self) -> list[int]:
+        """Those of ``start_rows`` whose span's end came before them, as far as spans are remembered."""
 
 @final
 class DecodedLogs:

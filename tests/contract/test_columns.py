@@ -105,6 +105,7 @@ TABLES = {
     "gates": """
         tenant_id trace_id span_id agent_name gate_name kind phase outcome source actor_type requested_at decided_at
         wait_ms target_kind target_id""",
+    "open_spans": "tenant_id trace_id span_id parent_span_id name op agent_name started_at last_seen_at",
     "usage_1m": """
         minute tenant_id service_name agent_name agent_version provider model tool_name op calls errors input_tokens
         output_tokens cache_read_tokens cache_write_tokens reasoning_tokens cost_usd duration_buckets""",

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clew_processor.enrich import calls, loops
+from clew_processor.enrich import calls, loops, open_spans
 from clew_processor.sample import sampler
 from shared.genai import at, tool
 from shared.pipeline import ARRIVAL
@@ -27,7 +27,7 @@ TESTS = Path(__file__).parents[1]
 def limits(**small: int) -> ExitStack:
     """What is remembered at most, made small, by name of the constant."""
     stack = ExitStack()
-    for module in (calls, loops, sampler):
+    for module in (calls, loops, open_spans, sampler):
         for name, value in small.items():
             if hasattr(module, name):
                 stack.enter_context(patch.object(module, name, value))
@@ -37,7 +37,7 @@ def limits(**small: int) -> ExitStack:
 TINY = {
     "MAX_CALLS": 60, "MAX_RESPONSES": 20, "MAX_AGENT_RUNS": 8, "_APART": 2, "_SLICES": 4,
     "MAX_EVENTS": 150, "MAX_CALLS_PER_RUN": 60, "MAX_FINGERPRINTS": 40, "SLACK_ROWS": 20, "MAX_BATCHES": 3,
-    "MAX_REMEMBERED": 6,
+    "MAX_REMEMBERED": 6, "MOST": 4,
 }  # fmt: skip
 
 
@@ -64,7 +64,8 @@ def test_another_process_with_another_hash_seed_makes_the_same_bytes(seed):
     )
     mine = fingerprints()
     assert differences(mine, json.loads(answer.stdout)) == []
-    assert {"loop_versions", "span_corrections", "gates"} <= {name for tables in mine for name in tables}
+    made = {name for tables in mine for name in tables}
+    assert {"loop_versions", "span_corrections", "gates", "open_span_marks"} <= made
 
 
 @st.composite

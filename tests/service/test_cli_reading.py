@@ -47,6 +47,8 @@ def clew(address: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
         ("show_broken_all", ["show", recorded.BROKEN, "--all"]),
         ("show_long", ["show", recorded.LONG]),
         ("show_bare", ["show", recorded.BARE]),
+        ("show_hung", ["show", recorded.HUNG]),
+        ("show_killed", ["show", recorded.KILLED]),
         ("show_sampled_out", ["show", recorded.SAMPLED_OUT]),
     ],
 )
@@ -105,7 +107,7 @@ def test_runs_as_json_has_whole_ids_and_times(clew: Clew):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--status", "running"], {recorded.LONG}),
+        (["--status", "running"], {recorded.LONG, recorded.HUNG, recorded.KILLED}),
         (["--agent", "old"], {recorded.LONG_AGO}),
         (["--agent", "old", "--since", "7d"], set()),
         (["--status", "error", "--agent", "researcher"], set()),

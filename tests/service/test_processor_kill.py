@@ -70,7 +70,7 @@ def test_everything_acknowledged_is_everywhere_once_after_kills_at_every_stage(
     chance = random.Random(f"{seed} {turn} {kind}")
     stages = list(STAGES if turn else FIRST[kind])
     chance.shuffle(stages)
-    load = Workload(chance.getrandbits(32))
+    load = Workload(chance.getrandbits(32), tells_starts=True)
     with writable_clickhouse(tmp_path / "clickhouse") if kind == "server" else nullcontext() as store:
         flags = ("--store", store.dsn()) if store else ()
         for stage in stages:

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 NOW = time.time_ns() // 60_000_000_000 * 60_000_000_000
 RETENTION = Retention(spans_days=30, runs_days=400, content_days=30, logs_days=30)
-OF_ARRIVAL = "^(IngestedAt|applied_at|day|seen_at|updated_at|version)$"
+OF_ARRIVAL = "^(IngestedAt|applied_at|day|last_seen_at|seen_at|updated_at|version)$"
 """Columns that say when something arrived, or was applied."""
 READ = {
     "otel_traces", "otel_traces_full", "otel_traces_trace_id_ts", "span_content", "span_corrections",
-    "runs", "loops", "gates", "usage_1m", "ledger_1m", "schema_migrations",
+    "runs", "loops", "gates", "open_spans", "usage_1m", "ledger_1m", "schema_migrations",
 }  # fmt: skip
 
 
 def payload() -> list[ExportTraceServiceRequest]:
-    """Two requests that leave a row in every table: a run with a loop, a gate, an error, content, and a double."""
+    """Requests that leave a row in every table: a run with a loop, a gate, an error, content, a double, an open one."""
     trace = "0af7651916cd43dd8448eb211c80319c"
     agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "Zoë", "gen_ai.conversation.id": "c-1"}
     call = {
@@ -67,6 +67,7 @@ def payload() -> list[ExportTraceServiceRequest]:
         span("agent", agent, trace_id=trace, span_id=1, start=NOW, end=NOW + 10**9, trace_state="ot=th:0"),
         # The same call once more, told by somebody who knows more of it: the first becomes a double.
         child(8, "chat", call | {"gen_ai.usage.cache_read.input_tokens": 600}),
+        child(9, "tool", tool | {"clew.pending": True}),
     ]
     resource = {"service.name": "shop", "list": ["a", {"b": True}], "number": 7}
     return [request(*first, resource=resource), request(*later, resource=resource)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from shared.otlp import T0, message, messages_json, span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 SECOND = 10**9
 MODEL = "gpt-4o-mini"
@@ -81,6 +81,15 @@ def agent(span_id: int, name: str = "clerk", *, attributes: Mapping[str, object]
     """An agent's invocation."""
     found = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": name}
     return span(f"invoke_agent {name}", found | dict(attributes or {}), span_id=span_id, **fields)
+
+
+def started(ended: Span, *, again_after: float = 0) -> Span:
+    """The start record of a span; or the one that says, so many seconds after its start, that it is still open."""
+    record = Span()
+    record.CopyFrom(ended)
+    record.end_time_unix_nano = record.start_time_unix_nano + round(again_after * SECOND)
+    record.attributes.add(key="clew.pending").value.bool_value = True
+    return record
 
 
 def gate(span_id: int, outcome: str, *, name: str = "spending", **fields: Any) -> Span:

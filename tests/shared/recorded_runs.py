@@ -22,6 +22,8 @@ SAMPLED_OUT = "e5" * 16
 BARE = "f6" * 16
 TWINS = ("abcdef0121" + "0" * 22, "abcdef0122" + "0" * 22)
 LONG_AGO = "99" * 16
+HUNG = "1a" * 16
+KILLED = "2b" * 16
 
 #: Moves the cursor, recolours, reverses the reading direction, breaks the line.
 HOSTILE = "evil\x1b[2J\x1b]0;owned\x07\r\n\u202egnp.exe\x9b31m"
@@ -108,6 +110,22 @@ class Run:
             version=1,
             deleted=0,
             **columns,
+        )
+
+    def open(
+        self, span_id: str, name: str, op: str, *, heard: int, parent: str = "", at: int = 0, **columns: Any
+    ) -> None:
+        """A span that has not ended; ``heard`` is when its process said so last."""
+        self.add(
+            "open_span_marks",
+            **{"tenant_id": "default", "agent_name": self.agent, "service_name": self.service} | columns,
+            trace_id=self.trace_id,
+            span_id=span_id,
+            parent_span_id=parent,
+            name=name,
+            op=op,
+            started_at=_at(self.start + at * MS),
+            last_seen_at=_at(self.start + heard * MS)[:-6],
         )
 
     def sums(self, *, took: int, status: str = "ok", outcome: str = "", version: str = "", **columns: Any) -> Run:
@@ -336,6 +354,34 @@ def long_spans() -> list[str]:
     ]
 
 
+def hung() -> Run:
+    """An agent that has waited for its tool for fourteen minutes, while its process says that it lives."""
+    run = Run(HUNG, "night-shift", start=T0 - 400_000 * MS)
+    root, step = "00000000000000a1", "00000000000000a2"
+    run.open(root, "invoke_agent night-shift", "invoke_agent", heard=840_000)
+    run.chat((1500, 60), "0.000261000", parent=root, at=20, took=900, AgentName="night-shift")
+    run.open(step, "step reconcile", "step", parent=root, at=1000, heard=840_000, step_kind="act")
+    run.tool("read_ledger", args=1, parent=step, at=1100, took=250)
+    run.open("00000000000000a3", "execute_tool call_bank", "execute_tool", parent=step, at=2000, heard=840_000,
+             tool_name="call_bank", args_hash="2")  # fmt: skip
+    return run.sums(
+        took=2000, status="running", model_calls=1, tool_calls=1, input_tokens=1500, output_tokens=60,
+        cost_usd="0.000261000", open_spans=3,
+    )  # fmt: skip
+
+
+def killed() -> Run:
+    """Two tools at once, in a process that is not heard of any more after two minutes; another of the run lives."""
+    run = Run(KILLED, "day-shift", start=T0 - 500_000 * MS)
+    root, sub = "00000000000000b1", "00000000000000b2"
+    run.open(root, "invoke_agent day-shift", "invoke_agent", heard=840_000)
+    run.open(sub, "invoke_agent helper", "invoke_agent", parent=root, at=1000, heard=121_000, agent_name="helper")
+    for i in (3, 4):
+        run.open(f"00000000000000b{i}", "execute_tool crawl", "execute_tool", parent=sub, at=1000 + i, heard=121_000,
+                 tool_name="crawl")  # fmt: skip
+    return run.sums(took=1004, status="running", open_spans=4)
+
+
 def bare() -> Run:
     """A plain client loop: the models ask for the same tool again and again, no tool is a span."""
     run = Run(BARE, "", start=T0 - 240_000 * MS, service="notebook")
@@ -384,6 +430,8 @@ def statements() -> list[str]:
         broken(),
         long(),
         bare(),
+        hung(),
+        killed(),
         without_spans(SAMPLED_OUT, "sampled"),
         *(without_spans(twin, "twin") for twin in TWINS),
         without_spans(LONG_AGO, "old", start=10**18),

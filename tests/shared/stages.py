@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from clew_processor.decode.starts import split
 from clew_processor.enrich.enricher import Enricher
 from clew_processor.enrich.pricing import PriceBook
 from clew_processor.enrich.runs import run_rows
@@ -55,7 +56,9 @@ class Stages:
     def tables(self, batch: DecodedBatch) -> Tables:
         """The batch's tables as Arrow IPC."""
         self._version += 1
-        spans = self._normaliser.normalise(batch)
+        ended, started = split(batch)
+        spans = self._normaliser.normalise(ended)
+        opened = self.enricher.open_spans(spans, self._normaliser.normalise(started), started.ended_rows)
         enriched = self.enricher.enrich(spans, version=self._version)
         sample = self.sampler.sample(spans, enriched.loops)
         tables = {
@@ -67,6 +70,8 @@ class Stages:
             "usage_1m": enriched.usage_rows,
             "dialects": enriched.dialect_rows,
             "run_deltas": run_rows(spans, enriched.usage, enriched.loops, sample.kept),
+            "open_span_marks": opened.marks,
+            "opened runs": opened.runs,
         }
         made = {name: ipc(rows) for name, rows in tables.items() if rows is not None}
         return made | {"late duplicates": str(enriched.usage.late_duplicates).encode()}
@@ -152,6 +157,7 @@ def event(chance: random.Random) -> dict[str, Any]:
         "kinds": chance.randint(0, 3),
         "word": chance.choice("AAABä"),
         "bad": chance.random() < 0.2,
+        "open": chance.random() < 0.1,
     }
 
 
@@ -161,6 +167,8 @@ def to_span(number: int, event: dict[str, Any]) -> Span:
     if what == "tool" and event["trace"] % 2:  # of a bare client: only its models say which tools they call
         what = "chat"
     fields: dict[str, Any] = {"trace_id": event["trace"], "start": at(event["start"])}
+    if event["open"]:
+        return agent(number + 1, word, attributes={"clew.pending": True}, **fields)  # the next one's start record
     if event["parent"] and number > event["parent"]:
         fields["parent_id"] = number - event["parent"]
     match what:

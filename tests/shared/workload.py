@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from shared.genai import agent, chat, gate, tool
+from shared.genai import agent, chat, gate, started, tool
 from shared.otlp import message, messages_json, request, span
 
 if TYPE_CHECKING:
@@ -87,6 +87,26 @@ def spans_of_run(number: int, base_ns: int, *, filler: int = 0) -> list[Span]:
     return spans
 
 
+def _stays_open(number: int) -> bool:
+    return number % 5 == 0
+
+
+def start_records(number: int, spans: list[Span], base_ns: int) -> list[Span]:
+    """Those of a run's agent, twice, and of a tool; of every fifth run that of a step, too, which never ends."""
+    by_id = {int.from_bytes(one.span_id): one for one in spans}
+    records = [by_id[_span_id(number, which)] for which in (0, 2)]
+    if _stays_open(number):
+        start = base_ns + (number % 1000 + 9) * SECOND
+        attributes = {"clew.op": "step", "clew.step.kind": "act"}
+        records.append(
+            span(
+                "step", attributes, trace_id=number, span_id=_span_id(number, SPANS_PER_RUN), start=start,
+                parent_id=_span_id(number, 0),
+            )
+        )  # fmt: skip
+    return [started(records[0], again_after=60), *map(started, records)]
+
+
 @dataclass(frozen=True)
 class Parcel:
     """What is sent together."""
@@ -108,17 +128,19 @@ class Workload:
         acknowledged: of each span id, how often a request with it was answered with success.
     """
 
-    def __init__(self, seed: int, *, resent: float = 0.0, filler: int = 0) -> None:
+    def __init__(self, seed: int, *, resent: float = 0.0, filler: int = 0, tells_starts: bool = False) -> None:
         """Sends nothing yet.
 
         Args:
             seed: of everything that is left to chance.
             resent: share of acknowledged parcels that are sent once more, the same way or in other parcels.
             filler: bytes that each run has more than it needs.
+            tells_starts: with start records.
         """
         self._random = random.Random(seed)
         self._resent = resent
         self._filler = filler
+        self._tells_starts = tells_starts
         self._base_ns = (time.time_ns() // SECOND - 3600) * SECOND
         self._lock = threading.Lock()
         self._waiting: deque[Parcel] = deque()
@@ -139,7 +161,7 @@ class Workload:
     def succeeded(self, parcel: Parcel) -> None:
         """It was acknowledged. Its spans may be sent again all the same: an answer can be lost on its way."""
         with self._lock:
-            self.acknowledged.update(int.from_bytes(one.span_id) for one in parcel.spans)
+            self.acknowledged.update(int.from_bytes(one.span_id) for one in parcel.spans if not _is_start_record(one))
             if self._random.random() < self._resent:
                 self._resend(parcel)
 
@@ -168,7 +190,10 @@ class Workload:
     def _begin(self) -> None:
         numbers = range(1 + self.runs, 1 + self.runs + RUNS_AT_ONCE)
         self.runs += RUNS_AT_ONCE
-        spans = [one for number in numbers for one in spans_of_run(number, self._base_ns, filler=self._filler)]
+        spans: list[Span] = []
+        for number in numbers:
+            of_run = spans_of_run(number, self._base_ns, filler=self._filler)
+            spans += of_run + (start_records(number, of_run, self._base_ns) if self._tells_starts else [])
         self._waiting.extend(self._cut(spans))
 
     def _cut(self, spans: list[Span]) -> list[Parcel]:
@@ -224,6 +249,8 @@ class Workload:
             return f"reinterpretAsUInt64(reverse(unhex(right({column}, 16))))"
 
         count, nano = len(numbers), "1000000000"
+        open_ = [number for number in numbers if _stays_open(number)] if self._tells_starts else []
+        told = 3 * count + len(open_) if self._tells_starts else 0
         sums = [sum(map(each, numbers)) for each in (_input, _output, _cost_nano)]
         return {
             "otel_traces": (
@@ -260,9 +287,18 @@ class Workload:
                 ],
             ),
             "ledger_1m": (
-                """SELECT sum(stored), sum(received) - sumIf(rejected, reason = 'duplicate'), sum(sampled_out),
-                sumIf(rejected, reason != 'duplicate'), sum(dead_letter) FROM ledger_1m""",
-                [(self.spans, self.spans, 0, 0, 0)],
+                """SELECT sumIf(stored, reason = ''), sumIf(stored, reason = 'start_record'), sum(received) -
+                sumIf(rejected, reason = 'duplicate'), sum(sampled_out), sumIf(rejected, reason != 'duplicate'),
+                sum(dead_letter) FROM ledger_1m""",
+                [(self.spans, told, self.spans + told, 0, 0, 0)],
+            ),
+            "open_spans": (
+                f"SELECT {id_in('trace_id')}, {id_in('span_id')}, name, op FROM open_spans",
+                [(n, _span_id(n, SPANS_PER_RUN), "step", "step") for n in open_],
+            ),
+            "open spans of runs": (
+                f"SELECT {id_in('trace_id')}, open_spans FROM runs WHERE open_spans != 0",
+                [(n, 1) for n in open_],
             ),
             "span_content": (
                 "SELECT kind, count() FROM span_content GROUP BY kind",
@@ -271,6 +307,10 @@ class Workload:
             "dead_letter": ("SELECT where, reason FROM dead_letter", []),
             "span_corrections": ("SELECT trace_id FROM span_corrections", []),
         }
+
+
+def _is_start_record(span: Span) -> bool:
+    return any(attribute.key == "clew.pending" for attribute in span.attributes)
 
 
 ALL_CALLS, WASTED_CALLS = (0, 1, 2), (1, 2)

@@ -75,6 +75,40 @@ def test_only_true_makes_a_start_record(kernel: clew_kernel.Decoder, value: obje
     assert [verdict(kernel, s).spans for s in (span(), span(attributes={"clew.pending": value}))] == [1, 0]
 
 
+def started(span_id: int = 1, **fields: object) -> object:
+    return span(attributes={"clew.pending": True}, span_id=span_id, **fields)
+
+
+def test_a_start_record_that_tells_a_later_time_is_another_record(kernel: clew_kernel.Decoder):
+    records = [started(end=T0), started(end=T0), started(end=T0 + 60 * S), started(end=T0 + 60 * S), span()]
+    assert [verdict(kernel, one).spans for one in records] == [1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("horizon_ns", [0, HORIZON_S * S])
+def test_start_records_are_told_from_spans_that_ended(horizon_ns: int):
+    kernel = clew_kernel.Decoder("{}", resend_horizon_ns=horizon_ns)
+    decoded = decode(kernel, request(span(span_id=1), started(2)), request(started(3), span(span_id=4), started(5)))
+    assert (decoded.start_rows, decoded.ended_rows) == ([1, 2, 4], [])
+
+
+def test_a_span_whose_end_came_before_its_start_record_is_known(kernel: clew_kernel.Decoder):
+    verdict(kernel, span(span_id=1))
+    decoded = decode(kernel, request(started(3), started(1), span(span_id=2), started(2), span(span_id=3)))
+    assert (decoded.start_rows, decoded.ended_rows) == ([0, 1, 3], [1, 3])
+    assert decode(kernel, request(started(1)), keys=[b"k" * 16]).ended_rows == []
+
+
+def test_start_records_and_spans_that_ended_are_no_parents_of_each_other(kernel: clew_kernel.Decoder):
+    decoded = decode(
+        kernel,
+        request(
+            started(1), started(2, parent_id=1), span(span_id=3, parent_id=2), span(span_id=2, parent_id=1),
+            started(4, parent_id=3), span(span_id=5, parent_id=2),
+        ),
+    )  # fmt: skip
+    assert values(decoded, "parent_row") == [-1, 0, 3, -1, -1, 3]
+
+
 def test_other_tenants_may_use_the_same_ids(kernel: clew_kernel.Decoder):
     bodies = [request(span()), request(span()), request(span())]
     decoded = decode(kernel, *bodies, keys=[KEY, b"k" * 16, KEY])

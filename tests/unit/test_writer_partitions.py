@@ -54,6 +54,7 @@ COLUMNS = {  # (table, the partitioning column's Arrow type, units in a day)
     "otel_logs": (pa.timestamp("ns", "UTC"), DAY_NS),
     "span_messages": (pa.timestamp("ns", "UTC"), DAY_NS),
     "gates": (pa.timestamp("ns", "UTC"), DAY_NS),
+    "open_span_marks": (pa.timestamp("ns", "UTC"), DAY_NS),
     "loop_versions": (pa.timestamp("ns", "UTC"), DAY_NS),
     "usage_1m": (pa.uint32(), 86_400),
     "ledger_1m": (pa.uint32(), 86_400),

@@ -6,9 +6,9 @@ use arrow_schema::ArrowError;
 use crate::content::{Memory, Owner};
 use crate::hash::{Key, Keyed};
 use crate::keys::KeyTable;
-use crate::otlp::{Body, Limits, Value, Walked, count_spans};
+use crate::otlp::{Attr, Body, Limits, Value, Walked, count_spans};
 use crate::plan::Plan;
-use crate::prints::{Print, Printer};
+use crate::prints::{Of, Print, Printer};
 use crate::refusal::Noun;
 use crate::rows::Rows;
 use crate::seen::{Meeting, Seen};
@@ -89,12 +89,29 @@ impl Verdict {
     }
 }
 
-/// Marks the record sent when a span starts; the one sent when it has ended has the same ids.
+/// Marks a record sent while a span is open; the one sent when it has ended has the same ids.
 const START_RECORD: &[u8] = b"clew.pending";
 
 /// For how many spans ahead the memory is brought close: many enough that the waits overlap, few enough that what was
 /// brought is still there when its turn comes.
 const WARM: usize = 32;
+
+/// A record that says that a span is open.
+#[derive(Debug, Clone, Copy)]
+pub struct StartRecord {
+    index: usize,
+    /// Of the record of its end; none when nothing is remembered.
+    end: Option<Print>,
+}
+
+/// Rows of a call's batch that are start records.
+#[derive(Debug, Default)]
+pub struct Starts {
+    /// In order.
+    pub rows: Vec<u32>,
+    /// Those among them of spans that are known to have ended.
+    pub ended: Vec<u32>,
+}
 
 /// The spans of the body at hand, as the memory of spans knows them.
 #[derive(Debug)]
@@ -102,6 +119,9 @@ pub struct Arrivals<'s> {
     seen: &'s mut Seen,
     /// One for each span of the body; none when nothing is remembered.
     prints: Vec<Print>,
+    /// In order.
+    start_records: Vec<StartRecord>,
+    pub starts: Starts,
     /// Of the tenant whose body came last, under whose key it prints.
     printer: Option<(Key, Printer)>,
     late: u64,
@@ -109,25 +129,42 @@ pub struct Arrivals<'s> {
 
 impl<'s> Arrivals<'s> {
     fn new(seen: &'s mut Seen) -> Self {
-        Self { seen, prints: Vec::new(), printer: None, late: 0 }
+        Self {
+            seen,
+            prints: Vec::new(),
+            start_records: Vec::new(),
+            starts: Starts::default(),
+            printer: None,
+            late: 0,
+        }
     }
 
     /// Goes on to the next body.
     fn take<'a>(&mut self, body: &Body<'a>, keys: &mut KeyTable<'a>, key: &Key, keyed: &Keyed) {
         self.prints.clear();
+        self.start_records.clear();
         self.late = 0;
+        let start_record = keys.id(START_RECORD);
+        let starts = |attr: &Attr<'_>| Some(attr.key) == start_record && attr.value == Value::Bool(true);
+        let spans =
+            || body.spans.iter().map(|span| (span, span.attrs.of(&body.span_attrs).iter().any(starts)));
         if !self.seen.is_on() {
+            let records = spans().enumerate().filter(|(_, (_, starts))| *starts);
+            self.start_records.extend(records.map(|(index, _)| StartRecord { index, end: None }));
             return;
         }
-        let start_record = keys.id(START_RECORD);
         let printer = match self.printer.take() {
             Some((of, printer)) if of == *key => printer,
             _ => Printer::new(keyed),
         };
-        self.prints.extend(body.spans.iter().map(|span| {
-            let mut attrs = span.attrs.of(&body.span_attrs).iter();
-            let starts = attrs.any(|attr| Some(attr.key) == start_record && attr.value == Value::Bool(true));
-            printer.print(span.trace_id, span.span_id, starts)
+        let records = &mut self.start_records;
+        self.prints.extend(spans().enumerate().map(|(index, (span, starts))| {
+            let of_end = printer.print(span.trace_id, span.span_id, Of::End);
+            if !starts {
+                return of_end;
+            }
+            records.push(StartRecord { index, end: Some(of_end) });
+            printer.print(span.trace_id, span.span_id, Of::Start(span.end))
         }));
         self.printer = Some((*key, printer));
     }
@@ -148,6 +185,20 @@ impl<'s> Arrivals<'s> {
             Some(Meeting::New) | None => true,
         }
     }
+
+    /// Notes that the body's span of this number, if it is a start record, stands in that row.
+    pub fn place(&mut self, index: usize, row: usize) {
+        if self.start_records.is_empty() {
+            return;
+        }
+        let Ok(at) = self.start_records.binary_search_by_key(&index, |record| record.index) else { return };
+        let row = u32::try_from(row).unwrap_or(u32::MAX);
+        self.starts.rows.push(row);
+        let end = self.start_records.get(at).and_then(|record| record.end);
+        if end.is_some_and(|print| self.seen.knows(print)) {
+            self.starts.ended.push(row);
+        }
+    }
 }
 
 /// What a call gives back.
@@ -158,6 +209,7 @@ pub struct Decoded {
     pub verdicts: Vec<Verdict>,
     /// Spans no longer remembered although within the horizon, for lack of room: sent again they would be accepted.
     pub forgotten: u64,
+    pub starts: Starts,
 }
 
 /// About how many spans bodies of `size` bytes together hold: as densely as in the first one. Counting them all would
@@ -210,7 +262,8 @@ pub fn decode(
             }
         });
     }
+    let starts = arrivals.starts;
     let forgotten = seen.take_forgotten();
-    let (spans, contents) = rows.build(&keys)?;
-    Ok(Decoded { spans, contents, verdicts, forgotten })
+    let (spans, contents) = rows.build(&keys, &starts.rows)?;
+    Ok(Decoded { spans, contents, verdicts, forgotten, starts })
 }

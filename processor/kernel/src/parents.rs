@@ -30,18 +30,44 @@ impl Parents {
     }
 
     /// For each row the first row that is its parent, -1 where there is none. A span that names itself has none.
-    pub fn find(self) -> Vec<i32> {
+    ///
+    /// `starts` are the rows, in order, of start records: those belong together, apart from the spans that ended.
+    pub fn find(self, starts: &[u32]) -> Vec<i32> {
+        if starts.is_empty() {
+            return Self::among(&self.rows);
+        }
+        let (mut of_ends, mut of_starts) = (Vec::new(), starts.iter().copied().peekable());
+        for index in 0..self.rows.len() as u32 {
+            if of_starts.next_if_eq(&index).is_none() {
+                of_ends.push(index);
+            }
+        }
+        let mut found = vec![-1; self.rows.len()];
+        for part in [&of_ends, starts] {
+            let rows: Vec<Row> =
+                part.iter().filter_map(|index| self.rows.get(*index as usize)).copied().collect();
+            for (row, parent) in part.iter().zip(Self::among(&rows)) {
+                let parent = usize::try_from(parent).ok().and_then(|parent| part.get(parent));
+                if let (Some(place), Some(parent)) = (found.get_mut(*row as usize), parent) {
+                    *place = i32::try_from(*parent).unwrap_or(-1);
+                }
+            }
+        }
+        found
+    }
+
+    fn among(rows: &[Row]) -> Vec<i32> {
         let hasher = RandomState::default();
         let hash = |tenant: u32, trace: i32, span: u64| hasher.hash_one((tenant, trace, span));
-        let mut table: HashTable<u32> = HashTable::with_capacity(self.rows.len());
-        let at = |index: u32| self.rows.get(index as usize);
+        let mut table: HashTable<u32> = HashTable::with_capacity(rows.len());
+        let at = |index: u32| rows.get(index as usize);
         let same = |index: u32, row: &Row, span: u64| {
             at(index).is_some_and(|other| {
                 other.tenant == row.tenant && other.trace == row.trace && other.span == span
             })
         };
         let rehash = |index: &u32| at(*index).map_or(0, |row| hash(row.tenant, row.trace, row.span));
-        for (index, row) in (0u32..).zip(&self.rows) {
+        for (index, row) in (0u32..).zip(rows) {
             table
                 .entry(hash(row.tenant, row.trace, row.span), |other| same(*other, row, row.span), rehash)
                 .or_insert(index);
@@ -55,6 +81,6 @@ impl Parents {
                 .and_then(|index| i32::try_from(*index).ok())
                 .unwrap_or(-1)
         };
-        self.rows.iter().map(parent).collect()
+        rows.iter().map(parent).collect()
     }
 }

@@ -9,6 +9,13 @@ pub struct Print {
     pub low: u32,
 }
 
+/// Which record of a span: the one sent when it has ended, or one of those that say that it is open, with their end time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    End,
+    Start(u64),
+}
+
 /// Makes the prints of one tenant's spans.
 ///
 /// They are the top 96 bits of a sum, modulo 2^128, of the ids' 32-bit words times secret factors. For factors chosen at
@@ -19,23 +26,29 @@ pub struct Print {
 pub struct Printer {
     factors: [u128; 7],
     addend: u128,
+    /// For the end time of a start record.
+    time_factors: [u128; 2],
 }
 
 impl Printer {
     pub fn new(keyed: &Keyed) -> Self {
-        let secret = |index: usize| {
+        let secret = |index: u8| {
             let mut label = *b"clew seen factor 0";
             if let Some(last) = label.last_mut() {
-                *last += index as u8;
+                *last += index;
             }
             u128::from_le_bytes(keyed.hash128(&label))
         };
-        Self { factors: std::array::from_fn(secret), addend: secret(7) }
+        Self {
+            factors: std::array::from_fn(|index| secret(index as u8)),
+            addend: secret(7),
+            time_factors: [secret(8), secret(9)],
+        }
     }
 
-    /// The record sent when a span starts (`start_record`) is another than the one sent when it has ended.
+    /// A start record is another than the record of the end, and than one that says later that the span is still open.
     #[inline]
-    pub fn print(&self, trace_id: [u8; 16], span_id: u64, start_record: bool) -> Print {
+    pub fn print(&self, trace_id: [u8; 16], span_id: u64, of: Of) -> Print {
         let trace = u128::from_le_bytes(trace_id);
         let words = [
             trace as u32,
@@ -44,11 +57,16 @@ impl Printer {
             (trace >> 96) as u32,
             span_id as u32,
             (span_id >> 32) as u32,
-            u32::from(start_record),
+            u32::from(of != Of::End),
         ];
         let products =
             words.iter().zip(self.factors).map(|(word, factor)| factor.wrapping_mul(u128::from(*word)));
-        let sum = products.fold(self.addend, u128::wrapping_add);
+        let mut sum = products.fold(self.addend, u128::wrapping_add);
+        if let Of::Start(time) = of {
+            for (word, factor) in [time as u32, (time >> 32) as u32].into_iter().zip(self.time_factors) {
+                sum = sum.wrapping_add(factor.wrapping_mul(u128::from(word)));
+            }
+        }
         // A high half of 0 would look like a free place.
         Print { high: ((sum >> 64) as u64).max(1), low: (sum >> 32) as u32 }
     }
@@ -263,10 +281,14 @@ mod tests {
     #[test]
     fn tenants_traces_spans_and_start_records_have_prints_of_their_own() {
         let [one, other] = [1, 2].map(|key| Printer::new(&Keyed::new(&[key; 16])));
-        let mut prints =
-            vec![one.print([0; 16], 0, false), one.print([0; 16], 0, true), other.print([0; 16], 0, false)];
-        prints.extend((0..128).map(|bit| one.print((1u128 << bit).to_le_bytes(), 0, false)));
-        prints.extend((0..64).map(|bit| one.print([0; 16], 1 << bit, false)));
+        let mut prints = vec![
+            one.print([0; 16], 0, Of::End),
+            one.print([0; 16], 0, Of::Start(0)),
+            other.print([0; 16], 0, Of::End),
+        ];
+        prints.extend((0..128).map(|bit| one.print((1u128 << bit).to_le_bytes(), 0, Of::End)));
+        prints.extend((0..64).map(|bit| one.print([0; 16], 1 << bit, Of::End)));
+        prints.extend((0..64).map(|bit| one.print([0; 16], 0, Of::Start(1 << bit))));
         let mut entries = Entries::new(1_000);
         for print in prints {
             assert!(entries.find(print).is_none());

@@ -171,6 +171,8 @@ impl Decoder {
             contents: Py::new(py, Batch(decoded.contents))?,
             verdicts: verdicts(py, decoded.verdicts)?,
             forgotten: decoded.forgotten,
+            start_rows: decoded.starts.rows,
+            ended_rows: decoded.starts.ended,
         })
     }
 
@@ -238,6 +240,10 @@ struct Decoded {
     verdicts: Vec<Py<Verdict>>,
     #[pyo3(get)]
     forgotten: u64,
+    #[pyo3(get)]
+    start_rows: Vec<u32>,
+    #[pyo3(get)]
+    ended_rows: Vec<u32>,
 }
 
 #[pyclass(frozen, module = "clew_kernel")]

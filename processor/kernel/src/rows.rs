@@ -298,6 +298,7 @@ impl<'a> Rows<'a> {
                 refusals.duplicates += 1;
                 continue;
             }
+            arrivals.place(index, self.requests.len());
             self.requests.push(request);
             self.scope_names.codes.push(scope_codes.0);
             self.scope_versions.codes.push(scope_codes.1);
@@ -832,8 +833,12 @@ impl<'a> Rows<'a> {
         self.link_ends.end(self.link_states.len());
     }
 
-    /// The batches of spans and of contents.
-    pub fn build(self, keys: &KeyTable<'a>) -> Result<(RecordBatch, RecordBatch), ArrowError> {
+    /// The batches of spans and of contents. `starts` are the rows of start records, in order.
+    pub fn build(
+        self,
+        keys: &KeyTable<'a>,
+        starts: &[u32],
+    ) -> Result<(RecordBatch, RecordBatch), ArrowError> {
         let (plan, rows) = (self.plan, self.requests.len());
         let mut names = Strings::default();
         for name in keys.dictionary() {
@@ -842,7 +847,7 @@ impl<'a> Rows<'a> {
         let keys: ArrayRef = Arc::new(names.utf8(None));
         let columns: Vec<ArrayRef> = vec![
             Arc::new(UInt32Array::from(self.requests)),
-            Arc::new(Int32Array::from(self.parents.find())),
+            Arc::new(Int32Array::from(self.parents.find(starts))),
             timestamps(self.starts),
             self.trace_ids.build(None)?,
             Arc::new(self.span_ids.utf8(None)),

@@ -174,6 +174,11 @@ impl Seen {
         if before.is_some() { Meeting::Late } else { Meeting::New }
     }
 
+    /// Tells whether a span was met before, however long ago, and changes nothing.
+    pub fn knows(&self, print: Print) -> bool {
+        self.young.entries.find(print).is_some() || self.old.entries.find(print).is_some()
+    }
+
     /// How many were dropped before they were past the horizon, for lack of room, since this was asked last.
     pub fn take_forgotten(&mut self) -> u64 {
         std::mem::take(&mut self.forgotten)

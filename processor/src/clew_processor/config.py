@@ -29,6 +29,7 @@ SDK_VARIABLES = frozenset(
         "CLEW_QUEUE_BYTES",
         "CLEW_SERVICE",
         "CLEW_SPANS",
+        "CLEW_START_RECORDS",
     }
 )
 """Variables of the same prefix that belong to the SDK and the command line."""
@@ -73,7 +74,7 @@ class Retention(_Section):
     """Days each kind of row is kept."""
 
     spans_days: int = Field(30, ge=1, le=MAX_DAYS)
-    """otel_traces, span_corrections and dead_letter."""
+    """otel_traces, span_corrections, open_spans and dead_letter."""
     content_days: int = Field(30, ge=1, le=MAX_DAYS)
     """span_content, counted from when a content was last seen, and span_messages."""
     logs_days: int = Field(30, ge=1, le=MAX_DAYS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from clew_processor.decode.starts import split
 from clew_processor.enrich.price_file import PriceFileError
 from clew_processor.enrich.pricing import PriceBook
 from clew_processor.enrich.runs import run_rows
@@ -23,10 +24,14 @@ from clew_processor.write.rows import content_rows, log_rows, message_rows, span
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from clew_processor.control.metrics import Metrics
-    from clew_processor.decode.decoder import Decoder
+    from clew_processor.decode.decoder import DecodedBatch, Decoder
     from clew_processor.enrich.enricher import Enricher
     from clew_processor.normalise.normaliser import Normaliser
+    from clew_processor.normalise.spans import Spans
     from clew_processor.sample.sampler import Sampler
     from clew_processor.spool.batches import Batch
     from clew_processor.spool.intake import Verdict
@@ -38,7 +43,7 @@ UNDECODABLE, DAMAGED, FAILED = "undecodable", "damaged", "failed"
 """Reasons in ledger_1m: refused at the door; its record on disk was damaged; the stages could not process it."""
 SPANS_FROM_LOGS = "spans_from_logs"
 """Signal in ledger_1m of spans that log records became: nobody sent them, so they are none of `traces`."""
-STATE_FORMAT = 2
+STATE_FORMAT = 3
 """Raised when what stages remember changes its form: an older checkpoint is then not read."""
 
 
@@ -265,9 +270,18 @@ class Pipeline:
         self._metrics.count_resends(late=sum(verdict.late for verdict in batch.verdicts), forgotten=batch.forgotten)
         if not batch.spans.num_rows:
             return
+        signals = [arrival.signal for arrival in arrivals]
         version = self._next_version(arrival_ns)
-        with self._metrics.stage("normalise"):
-            spans = stages.normaliser.normalise(batch)
+        contents = _together(processed.tables.get("span_contents"), content_rows(batch))
+        spans, started, over = self._normalised(batch)
+        with self._metrics.stage("enrich"):
+            opened = stages.enricher.open_spans(spans, started, over)
+        processed.tables |= {"span_contents": contents, "open_span_marks": opened.marks}
+        if started is not None:
+            processed.ledger.opened(started, signals)
+        if spans is None:
+            processed.tables["run_deltas"] = opened.runs
+            return
         with self._metrics.stage("enrich"):
             enriched = stages.enricher.enrich(spans, version=version)
         self._metrics.count_late_duplicates(enriched.usage.late_duplicates)
@@ -275,18 +289,26 @@ class Pipeline:
             sample = stages.sampler.sample(spans, enriched.loops)
         with self._metrics.stage("enrich"):
             runs = run_rows(spans, enriched.usage, enriched.loops, sample.kept)
-        processed.ledger.taken(spans, sample, [arrival.signal for arrival in arrivals])
+        processed.ledger.taken(spans, sample, signals)
         with self._metrics.stage("write"):
             processed.tables |= {
-                "span_contents": _together(processed.tables.get("span_contents"), content_rows(batch)),
                 "gates": enriched.gate_rows,
                 "loop_versions": enriched.loop_rows,
                 "span_corrections": enriched.correction_rows,
                 "usage_1m": enriched.usage_rows,
                 "dialects": enriched.dialect_rows,
-                "run_deltas": runs,
+                "run_deltas": _together(runs, opened.runs),
                 "otel_traces": span_rows(spans, enriched.usage, enriched.context, sample),
             }
+
+    def _normalised(self, batch: DecodedBatch) -> tuple[Spans | None, Spans | None, NDArray[np.integer]]:
+        """Spans that ended, start records, and rows of the latter whose span had ended before; None for none."""
+        normalise = self._stages.normaliser.normalise
+        with self._metrics.stage("normalise"):
+            if not len(batch.start_rows):
+                return normalise(batch), None, batch.ended_rows
+            ended, started = split(batch)
+            return normalise(ended) if ended.spans.num_rows else None, normalise(started), started.ended_rows
 
 
 def _together(one: pa.Table | None, other: pa.Table | None) -> pa.Table | None:

@@ -24,6 +24,7 @@ from clew import _guard, _lineage, _semconv
 from clew._counter import Counter
 from clew._sender import Sender
 from clew._size import MAX_REQUEST_BYTES, memory
+from clew._starts import StartRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,10 @@ class ExportQueue(SpanProcessor):
         content: Content,
         limits: Limits,
         relevance: Relevance | None = None,
+        *,
+        start_records: bool = False,
     ) -> None:
+        self._tells_starts = start_records
         self._make_destination = destination
         self._content = content
         self._limits = limits
@@ -82,7 +86,8 @@ class ExportQueue(SpanProcessor):
 
     def _start_over(self) -> None:
         """The state of a process that has recorded nothing: at the start, and in a fork, where no thread came along."""
-        self._sender = Sender(lambda: self._make_destination(), self._content, self._settle)  # noqa: PLW0108  # looked up when it is needed
+        self._starts = StartRecords(self._limits.delay_s, self._limits.batch_spans)
+        self._sender = Sender(lambda: self._make_destination(), self._content, self._settle, self._starts.answered)  # noqa: PLW0108  # looked up when it is needed
         self._spans: deque[tuple[ReadableSpan, int]] = deque()
         self._bytes = 0  # of the spans waiting, about: threads that end spans at the same time may lose an addition
         self._bell: SimpleQueue[None] = SimpleQueue()  # its `put` may interrupt itself, other than an event's `set`
@@ -250,6 +255,7 @@ class ExportQueue(SpanProcessor):
             while not self._stopping:
                 self._wait()
                 self._drain()
+                self._tell_of_open_spans()
                 self._report()
             self._drain()
         finally:
@@ -273,6 +279,17 @@ class ExportQueue(SpanProcessor):
                 _guard.failed("sending spans", error)
             self._settle(0, settled + len(taken) - self._delivered - self._refused)
         self._settle(0, 0)  # who flushes may wait for spans that were dropped since
+
+    def _tell_of_open_spans(self) -> None:
+        """Sends start records, which come after everything that ended and count nowhere."""
+        if not self._tells_starts or self._stopping or self._spans:
+            return
+        try:
+            records = self._starts.due(self._open)
+            if records and not self._sender.tell(records):
+                self._starts.lost(records)
+        except Exception as error:
+            _guard.failed("telling of open spans", error)
 
     def _next(self) -> list[ReadableSpan]:
         """As many waiting spans as a request may have, or hold: what is being sent is beyond the queue's bounds."""

@@ -76,7 +76,11 @@ def _start(settings: Settings) -> None:
     if _exports():
         relevance = Relevance() if settings.spans is Spans.AGENTS or (provider and settings.spans is None) else None
         _queue = ExportQueue(
-            lambda: Destination(settings.endpoint), settings.content, Limits.from_environment(), relevance
+            lambda: Destination(settings.endpoint),
+            settings.content,
+            Limits.from_environment(),
+            relevance,
+            start_records=settings.start_records,
         )
     if provider is None:
         provider = _provider.own(settings.service, partial(_adopt, settings))

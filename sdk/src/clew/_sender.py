@@ -31,6 +31,7 @@ class Sender:
         destination: Makes the destination; may raise, it is then asked again with the next batch.
         content: What is kept of content.
         settle: Told of each request how many spans were delivered and how many lost.
+        answered: Told of each request whether the receiver took it.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class Sender:
         destination: Callable[[], Destination],
         content: Content,
         settle: Callable[[int, int], None],
+        answered: Callable[[bool], None],
     ) -> None:
         self._make_destination = destination
         self._content = content
         self._settle = settle
+        self._answered = answered
         self._destination: Destination | None = None
         self._trouble = "there was no time to connect"
         # Held while the exporter is imported: a fork in the middle would leave the child with that import locked for
@@ -79,6 +82,14 @@ class Sender:
             self._settle(0, len(spans) - len(prepared))
         for batch in batches(prepared):
             self._send_batch(batch)
+
+    def tell(self, records: list[ReadableSpan]) -> bool:
+        """Sends start records, which are not settled; returns whether all arrived."""
+        try:
+            return all(self._send_request(batch) for batch in batches(list(self._prepared(records))))
+        except _ONE_OF_THEM as error:
+            _guard.failed("telling of open spans", error)
+            return False
 
     def _prepared(self, spans: list[ReadableSpan]) -> Iterator[ReadableSpan]:
         for span in spans:
@@ -142,10 +153,12 @@ class Sender:
         destination = self.connect()
         if destination is None:
             return False
+        taken = False
         try:
-            return destination.send(batch)
+            taken = destination.send(batch)
         except _ONE_OF_THEM:
             raise
         except Exception as error:
             _guard.failed("sending spans", error)
-            return False
+        self._answered(taken)
+        return taken

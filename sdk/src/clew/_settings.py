@@ -27,6 +27,7 @@ VARIABLES = frozenset(
         "CLEW_QUEUE_BYTES",
         "CLEW_SERVICE",
         "CLEW_SPANS",
+        "CLEW_START_RECORDS",
     }
 )
 """The SDK's own variables."""
@@ -37,6 +38,7 @@ PROCESSOR_SETTINGS = frozenset(
 """First parts of the processor's settings, whose `CLEW_*` variables may stand in the same environment."""
 
 _ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_SWITCH = {"": True, "on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 _CAPTURES_ON_SPANS = frozenset({"SPAN_ONLY", "SPAN_AND_EVENT"})
 
 
@@ -63,6 +65,8 @@ class Settings:
     """Which spans are recorded; None: agents' where the provider is the programme's own, else all."""
     propagate_to: tuple[str, ...] = ()
     """Hosts of the programme's own, besides this machine: requests to them hand the run on."""
+    start_records: bool = True
+    """Whether spans that stay open are told of."""
 
 
 def load(service: str | None, endpoint: str | None, content: str | None) -> Settings:
@@ -79,6 +83,7 @@ def load(service: str | None, endpoint: str | None, content: str | None) -> Sett
         content=_content(content),
         spans=_spans(),
         propagate_to=_hosts(),
+        start_records=_switch("CLEW_START_RECORDS"),
     )
 
 
@@ -117,6 +122,14 @@ def _spans() -> Spans | None:
     except ValueError:
         _guard.warn_once("CLEW_SPANS", "CLEW_SPANS=%r is ignored. Allowed: %s.", value, ", ".join(Spans))
         return None
+
+
+def _switch(variable: str) -> bool:
+    """Whether it is on, as it is unless it says otherwise."""
+    value = os.environ.get(variable, "").strip().lower()
+    if value not in _SWITCH:
+        _guard.warn_once(variable, "%s=%r is not allowed. Allowed: on, off. It stays on.", variable, value)
+    return _SWITCH.get(value, True)
 
 
 def _content_mode(setting: str, value: str) -> Content:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import clew_kernel
+import numpy as np
 import pyarrow as pa
 
 from clew_processor.decode.plan import extraction_plan
@@ -13,6 +14,8 @@ from clew_processor.spool.request import Request, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
 NS_PER_DAY = 86_400 * 10**9
 DOOR_SLACK_NS = 3600 * 10**9
@@ -32,6 +35,8 @@ class DecodedBatch:
         contents: one row per distinct content not written lately.
         verdicts: one per request, in order.
         forgotten: spans that a resend of would not be known any more, for lack of room.
+        start_rows: rows of `spans` that are start records, of spans that are open.
+        ended_rows: those of `start_rows` whose span's end came before them.
     """
 
     arrival_ns: int
@@ -40,6 +45,8 @@ class DecodedBatch:
     contents: pa.RecordBatch
     verdicts: list[clew_kernel.Verdict]
     forgotten: int = 0
+    start_rows: NDArray[np.integer] = field(default_factory=lambda: np.zeros(0, np.int64))
+    ended_rows: NDArray[np.integer] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,8 @@ class Decoder:
             contents=pa.record_batch(decoded.contents),
             verdicts=decoded.verdicts,
             forgotten=decoded.forgotten,
+            start_rows=np.array(decoded.start_rows, np.int64),
+            ended_rows=np.array(decoded.ended_rows, np.int64),
         )
 
     def decode_logs(self, requests: Sequence[Request], arrival_ns: int) -> DecodedLogs:

@@ -14,10 +14,14 @@ from clew_processor.enrich.gates import gate_rows
 from clew_processor.enrich.guess import guess_tokens
 from clew_processor.enrich.loops import LoopChanges, LoopFinder, loop_rows
 from clew_processor.enrich.memory import ArrivalClock
+from clew_processor.enrich.open_spans import Opened, OpenSpans
 from clew_processor.enrich.rollups import usage_rows
 from clew_processor.enrich.usage import Usage, UsageAccountant
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from clew_processor.enrich.pricing import PriceBook
     from clew_processor.normalise.spans import Spans
 
@@ -45,12 +49,13 @@ class Enriched:
 
 
 class Enricher:
-    """Owns what is remembered between batches: recent calls and the calls of running runs."""
+    """Owns what is remembered between batches: recent calls, the calls of running runs, and which spans are open."""
 
     def __init__(self, prices: PriceBook, *, settle_s: float) -> None:
         self._usage = UsageAccountant(prices, settle_s=settle_s)
         self._loops = LoopFinder()
         self._context = ContextAccountant(prices)
+        self._open = OpenSpans()
         self._clock = ArrivalClock()
 
     def use(self, prices: PriceBook) -> None:
@@ -90,6 +95,18 @@ class Enricher:
             dialect_rows=dialect_rows(spans),
         )
 
+    def open_spans(self, ended: Spans | None, started: Spans | None, over: NDArray[np.integer]) -> Opened:
+        """Which spans opened and closed in a batch.
+
+        Args:
+            ended: its spans; None where there are none.
+            started: its start records, likewise. One of both is there.
+            over: rows of `started` whose end is known to have come before them.
+        """
+        batch = ended or started
+        assert batch is not None
+        return self._open.take(ended, started, over, self._clock.advance(batch.arrival_ns))
+
     def tick(self, arrival_ns: int) -> None:
         """Time passes without spans.
 
@@ -108,6 +125,7 @@ class Enricher:
             "usage": self._usage.state(),
             "loops": self._loops.state(),
             "context": self._context.state(),
+            "open": self._open.state(),
         }
 
     def restore(self, state: Any) -> None:
@@ -120,3 +138,4 @@ class Enricher:
         self._usage.restore(state["usage"])
         self._loops.restore(state["loops"])
         self._context.restore(state["context"])
+        self._open.restore(state["open"])

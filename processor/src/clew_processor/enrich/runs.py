@@ -35,6 +35,7 @@ _SUMS = (
     "spans", "step_spans", "agent_spans", "model_calls", "calls_without_usage", "tool_calls", "requested_tool_calls",
     "errors", "retries", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
     "unpriced_calls", "loops", "loop_tokens", "gates", "gates_denied", "gate_wait_ms",
+    "open_spans",
 )  # fmt: skip
 """Whole-number columns of run_deltas."""
 _MONEY = ("cost_usd", "loop_cost_usd")
@@ -110,6 +111,62 @@ def _own_rows(spans: Spans, usage: Usage, kept: NDArray[np.bool_]) -> pa.Table:
         sampled=groups.sum(kept[rows]) > 0,
         ints=ints,
         money=money,
+    )
+
+
+def opened_rows(spans: Spans, rows: NDArray[np.integer], opened: NDArray[np.bool_]) -> pa.Table:
+    """Rows of run_deltas for start records: what is known of their runs before a span ends. They add to no other sum.
+
+    Args:
+        spans: the batch they came in.
+        rows: of it, those to tell of.
+        opened: of these, those that open a span that was not open before.
+    """
+    groups = Groups(spans.run[rows])
+    first, start = rows[groups.first], spans.start_ns[rows]
+    count, none = groups.count, pa.array([""] * groups.count)
+    earliest = rows[groups.argmin(np.where(spans.is_root[rows], start, start | LATE))]
+    invoked, named = spans.op.isin(("invoke_agent",))[rows], spans.agent_name.present[rows]
+    # An agent comes after itself when it has ended, but before every other one that started later.
+    order = np.where(invoked, start + 1, np.where(named, start | LATE, NEVER))
+    agent = groups.argmin(order)
+    return _table(
+        spans.arrival_ns,
+        tenant=spans.tenant.take(first).to_arrow(),
+        trace=spans.trace.take(first).to_arrow(),
+        root=structs(
+            ["not_root", "start_ns", "service_name", "status"],
+            [
+                np.where(spans.is_root[earliest], 2, 3).astype(np.uint8),  # after every span that ended
+                spans.start_ns[earliest],
+                pa.array(spans.service.take(earliest).tolist(), pa.utf8()),
+                none,
+            ],
+        ),
+        agent=structs(
+            ["start_ns", "name", "version", "status"],
+            [
+                order[agent],
+                pa.array(spans.agent_name.take(rows[agent]).tolist(), pa.utf8()),
+                pa.array(spans.agent_version.take(rows[agent]).tolist(), pa.utf8()),
+                none,
+            ],
+        ),
+        outcome=_no_outcome(count),
+        conversation_id=_any_word(spans.conversation_id, rows, groups),
+        user_id=_any_word(spans.user_id, rows, groups),
+        started=groups.min(start),
+        ended=groups.max(start),
+        sampled=np.zeros(count, np.bool_),
+        ints={"open_spans": groups.sum(opened)},
+        money={},
+    )
+
+
+def _no_outcome(count: int) -> pa.StructArray:
+    return structs(
+        ["strength", "time_ns", "status", "score"],
+        [np.zeros(count, np.uint8), np.zeros(count, np.int64), pa.array([""] * count), np.full(count, -1.0)],
     )
 
 
@@ -248,10 +305,7 @@ def sum_rows(arrival_ns: int, sums: SumsOfRuns) -> pa.Table:
             [np.full(count, 255, np.uint8), never, none, none],
         ),
         agent=structs(["start_ns", "name", "version", "status"], [never, none, none, none]),
-        outcome=structs(
-            ["strength", "time_ns", "status", "score"],
-            [np.zeros(count, np.uint8), np.zeros(count, np.int64), none, np.full(count, -1.0)],
-        ),
+        outcome=_no_outcome(count),
         conversation_id=empty,
         user_id=empty,
         started=never,

@@ -13,8 +13,14 @@ from clew_processor.spool.request import Signal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from clew_processor.normalise.spans import Spans
     from clew_processor.sample.sampler import Sample
+
+
+START_RECORD = "start_record"
+"""Reason in ledger_1m of records that say that a span is open: they are not in otel_traces."""
 
 
 @dataclass(slots=True)
@@ -42,17 +48,26 @@ class LedgerCounts:
             sample: which of them are stored.
             signals: what those of each request count as.
         """
-        words, names = spans.tenant.words, sorted(set(signals))
-        of_request = np.array([names.index(signal) for signal in signals])
-        groups = of_request[spans.otlp.column("request").to_numpy()] * len(words) + spans.tenant.codes
-        every = np.bincount(groups, minlength=len(names) * len(words)).tolist()
-        kept = np.bincount(groups[sample.kept], minlength=len(every)).tolist()
-        keys = [(signal, tenant) for signal in names for tenant in words]
+        keys, groups = _senders(spans, signals)
+        every = np.bincount(groups, minlength=len(keys)).tolist()
+        kept = np.bincount(groups[sample.kept], minlength=len(keys)).tolist()
         for (signal, tenant), all_of, stored in zip(keys, every, kept, strict=True):
             if all_of:
                 count = self._of(tenant, "", signal)
                 count.stored += stored
                 count.sampled_out += all_of - stored
+
+    def opened(self, spans: Spans, signals: Sequence[str]) -> None:
+        """Start records: stored, but not as spans, under a reason of their own.
+
+        Args:
+            spans: all of a batch.
+            signals: what those of each request count as.
+        """
+        keys, groups = _senders(spans, signals)
+        for (signal, tenant), count in zip(keys, np.bincount(groups, minlength=len(keys)).tolist(), strict=True):
+            if count:
+                self._of(tenant, START_RECORD, signal).stored += count
 
     def stored(self, tenant: str, count: int, *, signal: str) -> None:
         """What is stored as it came."""
@@ -103,3 +118,11 @@ class LedgerCounts:
 
     def _of(self, tenant: str, reason: str, signal: str = Signal.TRACES) -> _Count:
         return self._counts.setdefault((str(signal), tenant, reason), _Count())
+
+
+def _senders(spans: Spans, signals: Sequence[str]) -> tuple[list[tuple[str, str]], NDArray[np.int64]]:
+    """Signals and tenants, and which of these each span is of."""
+    tenants, names = spans.tenant.words, sorted(set(signals))
+    of_request = np.array([names.index(signal) for signal in signals])
+    groups = of_request[spans.otlp.column("request").to_numpy()] * len(tenants) + spans.tenant.codes
+    return [(signal, tenant) for signal in names for tenant in tenants], groups

@@ -41,6 +41,7 @@ KEYS: Final = {
     "otel_logs": Key("Timestamp", _NS, Period.DAY),
     "span_messages": Key("at", _NS, Period.DAY),
     "gates": Key("requested_at", _NS, Period.DAY),
+    "open_span_marks": Key("started_at", _NS, Period.DAY),
     "loop_versions": Key("started_at", _NS, Period.DAY),
     "usage_1m": Key("minute", _S, Period.DAY),
     "ledger_1m": Key("minute", _S, Period.DAY),

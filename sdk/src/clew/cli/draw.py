@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from clew.cli import units
+from clew.cli import running, units
 from clew.cli.output import put
 from clew.cli.spans import INFERENCE, Gate, Loop, Recording, Span
 from clew.cli.text import escape, fit, pad, plural, width
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from clew.cli.endpoint import Row
     from clew.cli.fold import Line
+    from clew.cli.running import Open
     from clew.cli.tree import Node
 
 #: Canonical operation -> the sign before its name; model calls and the rest are below.
@@ -55,6 +56,8 @@ STATES = {
 TIMES = "\N{MULTIPLICATION SIGN}"
 LOOP_SIGN = "⟳"
 ORPHAN_SIGN = "⤴"
+RUNNING_SIGN = "…"
+RUNNING_STYLE = "bold cyan"
 
 #: A reason or an error message is cut to what one line holds, but never below this.
 _LEAST_DETAIL = 30
@@ -68,12 +71,13 @@ def state(status: str, outcome: str) -> Text:
     return text
 
 
-def header(screen: Console, recording: Recording) -> None:
-    """Print what the run came to: exact, whatever was sampled."""
+def header(screen: Console, recording: Recording, open_: Sequence[Open] = ()) -> None:
+    """Print what the run came to: exact, whatever was sampled. And where it stands, if spans of it are open."""
     run = recording.run
     if run is None:
         put(screen, Text(f"trace {recording.trace_id}", "bold"))
         put(screen, "no GenAI or clew.* spans, so there is no run to sum up")
+        _now(screen, open_)
         return
     title = Text(escape(run["agent_name"] or run["service_name"] or "(no name)"), "bold")
     if run["agent_version"]:
@@ -82,16 +86,20 @@ def header(screen: Console, recording: Recording) -> None:
     title.truncate(screen.width, overflow="ellipsis")
     put(screen, title)
     started = units.timestamp(run["started_ns"] // units.NANOS * units.NANOS).replace("T", " ").replace("Z", " UTC")
-    took = units.duration(run["duration_ms"] * 1_000_000)
-    took = f"{took} so far" if run["status"] == "running" else f"took {took}"
+    nanos = run["duration_ms"] * 1_000_000
+    if run["status"] == "running":
+        nanos = max([nanos, *(span.now_ns - run["started_ns"] for span in open_[:1])])
+    took = f"{units.duration(nanos)} so far" if run["status"] == "running" else f"took {units.duration(nanos)}"
     put(screen, f"trace {recording.trace_id}")
     put(screen, _joined([started, took]))
     counts = [plural(run[name], noun) for name, noun in _COUNTS if run[name]]
-    put(screen, _joined(counts))
+    if counts:
+        put(screen, _joined(counts))
     tokens = f"{run['input_tokens']:,} tokens in"
     if run["cache_read_tokens"]:
         tokens += f" ({run['cache_read_tokens']:,} from cache)"
     put(screen, _joined([tokens, f"{run['output_tokens']:,} out", f"cost {cost(run)}"]))
+    _now(screen, open_)
     for number, loop in enumerate(recording.loops, start=1):
         label = f"{LOOP_SIGN} loop {number}: " if len(recording.loops) > 1 else f"{LOOP_SIGN} loop: "
         _print_fitted(screen, Text(label + loop_line(loop), "red"))
@@ -100,6 +108,13 @@ def header(screen: Console, recording: Recording) -> None:
         if gate.outcome != "allow":
             name = escape(gate.gate_name or gate.kind)
             _print_fitted(screen, Text(f"{sign} gate {name}: {gate_line(gate)}", style))
+
+
+def _now(screen: Console, open_: Sequence[Open]) -> None:
+    if open_:
+        _print_fitted(screen, Text(f"{RUNNING_SIGN} running: {running.where(open_)}", RUNNING_STYLE))
+    if quiet := running.silence(open_):
+        _print_fitted(screen, Text(f"! {quiet}", "yellow"))
 
 
 _COUNTS = (
@@ -193,6 +208,8 @@ def _name(line: Line, prefix: str, cells: int, loops: int) -> Text:
     if line.kind == "span" and node.loops:
         numbers = "" if loops < 2 else " " + ",".join(map(str, node.loops[:3]))
         marks.append((f" {LOOP_SIGN} loop{numbers}", "red"))
+    if line.kind == "span" and node.span.running:
+        marks.append((f" {RUNNING_SIGN} running", RUNNING_STYLE))
     if line.kind == "span" and node.orphan:
         marks.append((f" {ORPHAN_SIGN}", "yellow"))
     sign, label, style = _label(line)
@@ -238,6 +255,8 @@ def _details(line: Line, start_ns: int) -> Iterator[tuple[str, str]]:
         yield f"first at {first}, last at {last}", "dim"
     if line.kind != "span":
         return
+    if node.span.silence_ns:
+        yield "! " + running.told_silence(node.span.silence_ns), "yellow"
     if node.span.failed:
         yield "✗ " + escape(_error(node.span)), "red"
     for gate in _distinct(line.nodes):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clew.cli import units
+from clew.cli import running, units
 from clew.cli.endpoint import Endpoint, Row
 from clew.cli.options import DEFAULT_ADDRESS, Json, Query, Since
 from clew.cli.text import escape, plural
+
+if TYPE_CHECKING:
+    from clew.cli.running import Open
 
 #: What is read of ``runs``; times in nanoseconds.
 COLUMNS = """
@@ -18,7 +21,7 @@ COLUMNS = """
     toUnixTimestamp64Nano(started_at) AS started_ns, toUnixTimestamp64Nano(ended_at) AS ended_ns, duration_ms,
     status, outcome, outcome_score, steps, model_calls, tool_calls, errors, retries, input_tokens, output_tokens,
     cache_read_tokens, cache_write_tokens, cost_usd, unpriced_calls, loops, loop_cost_usd, gates, gates_denied,
-    gate_wait_ms, sampled
+    gate_wait_ms, sampled, open_spans, toUnixTimestamp64Milli(updated_at) * 1000000 AS updated_ns
 """
 
 STATUSES = ("ok", "error", "interrupted", "cancelled", "unset", "running")
@@ -69,8 +72,8 @@ def runs(
     conditions = {
         "agent_name = {agent:String}": ("agent", agent),
         "status = {status:String}": ("status", status),
-        # A run belongs to the last hour if anything of it happened then.
-        "ended_at >= now64(9) - toIntervalSecond({since:UInt64})": ("since", since),
+        # A run belongs to the last hour if anything of it happened then, or it was said then that it goes on.
+        "if(open_spans > 0, updated_at, ended_at) >= now64(9) - toIntervalSecond({since:UInt64})": ("since", since),
     }
     given = {sql: named for sql, named in conditions.items() if named[1] is not None}
     where = " AND ".join(given) or "1"
@@ -89,7 +92,8 @@ def runs(
             f"SELECT count() AS total{', ' + sums if sums else ''} FROM runs WHERE {where}", **params
         )[0]
         total = counts.pop("total")
-    _print(endpoint, rows, total, as_json=as_json)
+    open_ = running.read(endpoint, [(row["tenant_id"], row["trace_id"]) for row in rows if row["open_spans"]])
+    _print(endpoint, rows, open_, total, as_json=as_json)
     failing = {what: number for what, number in counts.items() if number}
     if failing:
         for what, number in failing.items():
@@ -111,16 +115,24 @@ def _is_time(name: str) -> bool:
     return name.endswith("_ns") and name != "duration_ns"
 
 
-def _print(endpoint: Endpoint, rows: list[Row], total: int, *, as_json: bool) -> None:
-    from clew.cli.output import Cell, Column, console, put, table, write_json
+def _print(endpoint: Endpoint, rows: list[Row], open_: dict[str, list[Open]], total: int, *, as_json: bool) -> None:
+    from clew.cli.output import Cell, Column, console, fit, put, table, write_json
 
     if as_json:
-        write_json([as_data({name: value for name, value in row.items() if name != "now_ns"}) for row in rows])
+        write_json(
+            [
+                as_data({name: value for name, value in row.items() if name != "now_ns"})
+                | {"running": running.as_data(running.innermost(open_.get(row["trace_id"], [])))}
+                for row in rows
+            ]
+        )
         return
     screen = console()
     if not rows:
         put(screen, "No runs. `clew demo` makes some; `clew run -- python agent.py` records yours.")
         return
+    from rich.text import Text
+
     from clew.cli.draw import STATES
     from clew.cli.lookup import shorten
 
@@ -139,7 +151,7 @@ def _print(endpoint: Endpoint, rows: list[Row], total: int, *, as_json: bool) ->
                 (_cost(row), ""),
                 (str(row["loops"] or "-"), "red" if row["loops"] else "dim"),
                 (f"{row['gates'] or '-'}{denied}", "red" if denied else "dim"),
-                (units.duration(row["duration_ms"] * 1_000_000), ""),
+                (units.duration(_so_far(row, open_.get(row["trace_id"], []))), ""),
                 (units.age((row["now_ns"] - row["started_ns"]) / units.NANOS), "dim"),
             ]
         )
@@ -150,8 +162,20 @@ def _print(endpoint: Endpoint, rows: list[Row], total: int, *, as_json: bool) ->
         *(Column(title, right=True) for title in ("STEPS", "TOKENS", "COST", "LOOPS", "GATES", "TIME", "AGO")),
     ]
     table(screen, columns, lines)
+    for row in rows:
+        if spans := open_.get(row["trace_id"]):
+            put(screen, Text(fit(f"{short[row['trace_id']]} running: {running.where(spans)}", screen.width), "cyan"))
+            if quiet := running.silence(spans):
+                put(screen, Text(fit(f"{short[row['trace_id']]} {quiet}", screen.width), "yellow"))
     if total > len(rows):
         put(screen, f"{len(rows):,} of {total:,} runs; --limit, --since, --agent and --status choose")
+
+
+def _so_far(row: Row, spans: list[Open]) -> int:
+    """How long the run took, in nanoseconds; until now where it runs."""
+    took: int = row["duration_ms"] * 1_000_000
+    started: int = row["started_ns"]
+    return max([took, *(span.now_ns - started for span in spans[:1] if row["status"] == "running")])
 
 
 def _cost(row: Row) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clew.cli import running
 from clew.cli.endpoint import Endpoint, Row
 from clew.cli.lookup import find
 from clew.cli.options import DEFAULT_ADDRESS, Json, Query
@@ -17,6 +18,10 @@ from clew.cli.tree import Tree, build
 
 if TYPE_CHECKING:
     from clew.cli.fold import Line
+    from clew.cli.running import Open
+
+#: What is printed of a span as JSON: what is stored of it.
+_STORED = tuple(field.name for field in fields(Span) if field.name != "silence_ns")
 
 #: A folded tree longer than this is merged instead ...
 READABLE = 150
@@ -41,27 +46,29 @@ def show(
         tenant_id=tenant_id,
     )
     recording = read(endpoint, tenant_id, whole, rows[0] if rows else None)
+    open_ = running.read(endpoint, [(tenant_id, whole)]).get(whole, [])
     if as_json:
         from clew.cli.output import write_json
 
-        write_json(_data(recording))
+        write_json(_data(recording) | {"running": running.as_data(open_)})
         return
-    _print(recording, every=every)
+    _print(recording, open_, every=every)
 
 
-def _print(recording: Recording, *, every: bool) -> None:
+def _print(recording: Recording, open_: list[Open], *, every: bool) -> None:
     from clew.cli import draw
     from clew.cli.output import console, put
 
     screen = console()
-    draw.header(screen, recording)
+    draw.header(screen, recording, open_)
     put(screen)
-    if not recording.spans:
+    spans = running.beside(recording.spans, open_)
+    if not spans:
         put(screen, "Its spans were not kept (sampled out or expired); the numbers above are exact.")
         return
-    grown = build(recording.spans, recording.loops, recording.gates, keep_duplicates=every)
+    grown = build(spans, recording.loops, recording.gates, keep_duplicates=every)
     lines, note = _arranged(grown, every=every)
-    run: Row = recording.run or {"started_ns": recording.spans[0].start_ns}
+    run: Row = recording.run or {"started_ns": spans[0].start_ns}
     left_out = draw.tree(screen, lines, run["started_ns"], len(recording.loops), None if every else LONGEST)
     notes = [note] if note else []
     if left_out:
@@ -107,6 +114,6 @@ def _data(recording: Recording) -> dict[str, Any]:
         "run": as_data(recording.run) if recording.run else None,
         "loops": [as_data(asdict(loop)) for loop in recording.loops],
         "gates": [as_data(asdict(gate)) for gate in recording.gates],
-        "spans": [as_data({f.name: getattr(span, f.name) for f in fields(Span)}) for span in recording.spans],
+        "spans": [as_data({name: getattr(span, name) for name in _STORED}) for span in recording.spans],
         "cut": recording.cut,
     }

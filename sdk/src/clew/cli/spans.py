@@ -73,7 +73,11 @@ ORDER BY requested_at, span_id
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One kept span, in the columns of ``otel_traces``; times in nanoseconds, ``args_hash`` "0" for none."""
+    """One span, in the columns of ``otel_traces``; times in nanoseconds, ``args_hash`` "0" for none.
+
+    One that has not ended has the status ``running``, lasts until now, and ``silence_ns`` says for how long its process
+    was not heard of, where that is worth telling.
+    """
 
     span_id: str
     parent_id: str
@@ -97,6 +101,12 @@ class Span:
     step_kind: str
     gate_name: str
     gate_outcome: str
+    silence_ns: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.status == "running"
 
     @property
     def duplicate(self) -> bool:
