@@ -12,7 +12,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from clew._content import Content
-from clew._queue import ExportQueue, Limits
+from clew._limits import Limits
+from clew._queue import ExportQueue
 from clew._starts import AGAIN_S, AWAY_S, StartRecords
 
 SECOND = 10**9
@@ -99,10 +100,10 @@ def test_start_records_count_nowhere(make, destination):
     queue, tracer = make()
     span = tracer.start_span("a", attributes=AGENT)
     assert destination.told.wait(30)
-    assert (queue._ended, queue._delivered, queue.dropped) == (0, 0, 0)
+    assert (queue._ended.value, queue._delivered, queue.dropped) == (0, 0, 0)
     span.end()
     assert queue.force_flush()
-    assert (queue._ended, queue._delivered, queue.dropped) == (1, 1, 0)
+    assert (queue._ended.value, queue._delivered, queue.dropped) == (1, 1, 0)
 
 
 def test_other_destinations_of_the_provider_see_no_start_records(make, destination):

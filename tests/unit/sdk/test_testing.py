@@ -351,10 +351,10 @@ def test_clew_that_is_set_up_sends_nothing_of_a_recording():
         spans.assert_tree("step act")
         assert clew.flush()
         from clew import _runtime
-        assert _runtime._queue._ended == 0
+        assert _runtime._queue._ended.value == 0
         with clew.step("act"):
             pass
-        assert _runtime._queue._ended == 1
+        assert _runtime._queue._ended.value == 1
         import os; os._exit(0)  # nobody is there to send the last one to
         """,
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
@@ -370,14 +370,14 @@ def test_clew_that_is_set_up_during_a_recording_stays_set_up():
                 pass
         spans.assert_tree("step act")
         from clew import _runtime
-        assert _runtime._queue._ended == 0
+        assert _runtime._queue._ended.value == 0
         with clew.step("act"):
             tracer.start_span("inside").end()
-        assert _runtime._queue._ended == 2
+        assert _runtime._queue._ended.value == 2
         with record() as spans:
             tracer.start_span("inside").end()
         spans.assert_tree("inside")
-        assert _runtime._queue._ended == 2
+        assert _runtime._queue._ended.value == 2
         import os; os._exit(0)
         """,
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
