@@ -20,7 +20,7 @@ _FIXTURE = "clew_spans"
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the marker known."""
     config.addinivalue_line(
-        "markers", "clew(content='full'): what the fixture clew_spans records of content: full, metadata or off"
+        "markers", "clew(content='full'): what the fixture clew_spans records of content, as in clew.init"
     )
 
 

@@ -19,6 +19,7 @@ mod late;
 mod literal;
 pub mod log_rows;
 mod logs;
+mod marks;
 mod message;
 mod otlp;
 mod parents;

@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use crate::json::{Json, Kind, Parse, Tape, Tapes, trim, write_text};
 use crate::literal;
+use crate::marks;
 use crate::shapes::{self, Call, Part, Role, Said, Speaker};
 
 /// How a content is brought to its canonical form.
@@ -53,10 +54,14 @@ pub struct Facts {
 /// Appends the content's canonical form.
 pub fn canonical(text: &[u8], reading: Reading, tapes: &Tapes, out: &mut Vec<u8>) -> Facts {
     let text = trim(text);
-    let value = |bytes, role| Facts { role, said: false, bytes: size(bytes), calls: false };
+    let start = out.len();
+    let mut value = |is_answer, role| {
+        let bytes = write_value(text, is_answer, tapes, out);
+        Facts { role, said: false, bytes: size(stood_for(bytes, out, start)), calls: false }
+    };
     match reading {
-        Reading::Value => value(write_value(text, false, tapes, out), Role::User),
-        Reading::Answer => value(write_value(text, true, tapes, out), Role::Tool),
+        Reading::Value => value(false, Role::User),
+        Reading::Answer => value(true, Role::Tool),
         Reading::Words(role) | Reading::Message(role) => {
             let mut writer = Writer::begin(tapes, out);
             let read = match reading {
@@ -71,6 +76,14 @@ pub fn canonical(text: &[u8], reading: Reading, tapes: &Tapes, out: &mut Vec<u8>
                 }
             }
         }
+    }
+}
+
+/// The size of what was written from `start` on, with what marks stand for in place of the marks.
+fn stood_for(bytes: usize, out: &[u8], start: usize) -> usize {
+    match marks::beyond(out.get(start..).unwrap_or_default()) {
+        0 => bytes,
+        more => bytes.saturating_add_signed(isize::try_from(more).unwrap_or(0)),
     }
 }
 
@@ -152,7 +165,8 @@ impl<'w> Writer<'w> {
         }
         self.parts += 1;
         let out = &mut *self.out;
-        self.bytes += match part {
+        let start = out.len();
+        let bytes = match part {
             Part::Text(words) => write_worded(b"text", words, out),
             Part::Reasoning(words) => write_worded(b"reasoning", words, out),
             Part::Refusal(words) => write_worded(b"refusal", words, out),
@@ -178,11 +192,11 @@ impl<'w> Writer<'w> {
                 0
             }
             Part::Other(value) => {
-                let start = out.len();
                 value.write(out);
                 out.len() - start
             }
         };
+        self.bytes += if bytes > 0 { stood_for(bytes, out, start) } else { 0 };
     }
 }
 
@@ -384,6 +398,18 @@ mod tests {
         let call = r#"{"type":"tool_call","id":"1","name":"f","arguments":{"a": 1}}"#;
         assert_eq!(facts(call, USER), of(Role::Assistant, true, 8, true));
         assert_eq!(facts(r#"{"a": 1}"#, Reading::Value), of(Role::User, false, 7, false));
+    }
+
+    #[test]
+    fn lengths_are_those_of_the_texts_that_marks_stand_for() {
+        let hashed = format!("<HASHED:1000 bytes:{}>", "0a".repeat(16));
+        let message = format!(r#"{{"role":"user","parts":[{{"type":"text","content":"{hashed}"}}]}}"#);
+        assert_eq!(form(message.as_bytes(), USER).1.bytes, 1000);
+        let call = format!(r#"{{"type":"tool_call","id":"1","name":"f","arguments":"{hashed}"}}"#);
+        assert_eq!(form(call.as_bytes(), USER).1.bytes, 1001);
+        for reading in [Reading::Value, Reading::Answer, USER, Reading::Message(Role::Tool)] {
+            assert_eq!(form(hashed.as_bytes(), reading).1.bytes, 1000, "{reading:?}");
+        }
     }
 
     struct Random(u64);

@@ -24,9 +24,11 @@ MAX_DAYS = 20_000
 SDK_VARIABLES = frozenset(
     {
         "CLEW_CONTENT",
+        "CLEW_CONTENT_LIMIT",
         "CLEW_ENDPOINT",
         "CLEW_PROPAGATE_TO",
         "CLEW_QUEUE_BYTES",
+        "CLEW_REDACT",
         "CLEW_SERVICE",
         "CLEW_SPANS",
         "CLEW_START_RECORDS",

@@ -3,40 +3,118 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, time
 from enum import Enum, StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_LIMIT_BYTES = 2_000_000
+"""Largest text of one attribute; a request with nothing else passes a gRPC server's 4 MiB."""
 
 
 class Content(StrEnum):
-    """What is kept of content."""
+    """What is kept of content; from nothing to all."""
 
     OFF = "off"
-    """None of it, the text of exceptions included."""
+    """None of it."""
     METADATA = "metadata"
-    """The skeleton of messages (roles, kinds of parts, names and ids of tool calls), no text, and exceptions."""
+    """Its shape: roles, kinds of parts, names and ids of tool calls, where an exception was; no text."""
+    HASHED = "hashed"
+    """The shape, and in place of each text its length and a keyed hash: equal texts are still seen to be equal."""
     FULL = "full"
     """All of it, redacted."""
 
 
-_mode = Content.OFF  # nothing redacts before `clew.init`, so nothing is recorded before it
+class ContentClass(StrEnum):
+    """A kind of content that has a mode of its own."""
+
+    MESSAGES = "messages"
+    """What users and models say: prompts, answers, reasoning, queries; what goes into chains and workflows and comes
+    out of them."""
+    SYSTEM = "system"
+    """What the programme tells the model: system instructions, prompt templates, definitions of tools and agents."""
+    TOOLS = "tools"
+    """Arguments and results of tools, inside of messages too."""
+    DOCUMENTS = "documents"
+    """What was retrieved, embedded or remembered."""
+    NOTES = "notes"
+    """What the programme tells clew: decisions, reasons, summaries, outcomes."""
+    EXCEPTIONS = "exceptions"
+    """Messages and stack traces of exceptions, descriptions of statuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRules:
+    """What is kept of each class of content, and what of that is replaced or cut."""
+
+    messages: Content
+    system: Content
+    tools: Content
+    documents: Content
+    notes: Content
+    exceptions: Content
+    patterns: tuple[tuple[str, str], ...] = ()
+    """Own patterns of what is replaced in every text: (name, regular expression)."""
+    limit_bytes: int = DEFAULT_LIMIT_BYTES
+    """Largest text of one attribute, in UTF-8."""
+
+    @classmethod
+    def all(cls, mode: Content) -> Self:
+        """The same mode for every class."""
+        return cls.by_class(dict.fromkeys(ContentClass, mode))
+
+    @classmethod
+    def by_class(cls, modes: Mapping[ContentClass, Content]) -> Self:
+        """The mode of each class."""
+        return cls(
+            messages=modes[ContentClass.MESSAGES],
+            system=modes[ContentClass.SYSTEM],
+            tools=modes[ContentClass.TOOLS],
+            documents=modes[ContentClass.DOCUMENTS],
+            notes=modes[ContentClass.NOTES],
+            exceptions=modes[ContentClass.EXCEPTIONS],
+        )
+
+    def of(self, kind: ContentClass) -> Content:
+        """What is kept of this class."""
+        return getattr(self, kind.value)  # type: ignore[no-any-return]
+
+    def captured(self) -> str:
+        """What the official instrumentations are to record, as their variable has it."""
+        wanted = (self.messages, self.system, self.tools)
+        return "NO_CONTENT" if all(mode is Content.OFF for mode in wanted) else "SPAN_ONLY"
+
+    def records(self, kind: ContentClass) -> bool:
+        """Whether text of this class has to be on spans at all, be it to be hashed."""
+        return self.of(kind) in (Content.FULL, Content.HASHED)
+
+
+# Nothing redacts before `clew.init`, so nothing is recorded before it.
+_rules = ContentRules.all(Content.OFF)
+
+
+def set_rules(rules: ContentRules) -> None:
+    """Sets what is kept from now on."""
+    global _rules  # noqa: PLW0603  # one process, one setting
+    _rules = rules
 
 
 def set_mode(mode: Content) -> None:
-    """Sets what is kept from now on."""
-    global _mode  # noqa: PLW0603  # one process, one setting
-    _mode = mode
+    """Sets one mode for everything from now on."""
+    set_rules(ContentRules.all(mode))
 
 
-def is_recorded() -> bool:
-    """Whether arguments, results and other content are to be put on spans."""
-    return _mode is Content.FULL
+def is_recorded(kind: ContentClass) -> bool:
+    """Whether text of this class (arguments, reasons, ...) is to be put on spans."""
+    return _rules.records(kind)
 
 
 def is_wanted() -> bool:
     """Whether instrumentations are to record content at all: what may leave the process is decided at its export."""
-    return _mode is not Content.OFF
+    return _rules.captured() != "NO_CONTENT"
 
 
 def to_json(value: Any) -> str:

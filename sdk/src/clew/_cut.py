@@ -9,6 +9,7 @@ from opentelemetry.trace import Status
 
 from clew import _semconv
 from clew._size import wire, wire_value
+from clew._truncate import cut_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,5 +59,5 @@ def _values(attributes: Mapping[str, Any] | None, longest: int) -> dict[str, Any
         if wire_value(value) <= longest:
             kept[name] = value
         elif isinstance(value, str):
-            kept[name] = value.encode("utf-8", "replace")[:longest].decode("utf-8", "ignore")
+            kept[name] = cut_text(value, longest)
     return kept

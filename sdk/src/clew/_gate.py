@@ -158,7 +158,7 @@ class Gate(Scope):
     def _decide(self, outcome: _semconv.GateOutcome, reason: str | None) -> None:
         self._outcome = outcome
         self._decided_at = monotonic()
-        if _content.is_recorded():
+        if _content.is_recorded(_content.ContentClass.NOTES):
             self.set(_semconv.CLEW_GATE_REASON, reason)
 
 

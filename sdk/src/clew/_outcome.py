@@ -51,7 +51,7 @@ def outcome(
             _semconv.CLEW_OUTCOME_COMPLEXITY: complexity,
             _semconv.CLEW_OUTCOME_LABELS: labels,
         }
-        if _content.is_recorded():
+        if _content.is_recorded(_content.ContentClass.NOTES):
             attributes |= {_semconv.CLEW_OUTCOME_EXPECTED: expected, _semconv.CLEW_OUTCOME_ACTUAL: actual}
         span.set_attributes({name: value for name, value in attributes.items() if value is not None})
     except Exception as error:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
-    from clew._content import Content
+    from clew._content import Content, ContentRules
     from clew._exporter import Destination
     from clew._limits import Limits
     from clew._relevance import Relevance
@@ -64,7 +64,7 @@ class ExportQueue(SpanProcessor):
     def __init__(
         self,
         destination: Callable[[], Destination],
-        content: Content,
+        content: ContentRules | Content,
         limits: Limits,
         relevance: Relevance | None = None,
         *,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import opentelemetry.sdk._logs  # noqa: F401  # the exporter imports it, and Python on its way out could not any more
 
 from clew import _carrier, _content, _guard, _hooks, _http, _processes, _provider, _settings
-from clew._content import Content
 from clew._exit import at_end_of_process
 from clew._exporter import Destination
 from clew._instrumentations import enable_all
@@ -20,21 +19,26 @@ from clew._relevance import Relevance
 from clew._settings import Spans
 
 if TYPE_CHECKING:
-    from clew._settings import Settings
+    from clew._settings import ContentSetting, RedactSetting, Settings
 
 _lock = threading.Lock()
 _settings_in_force: Settings | None = None
 _queue: ExportQueue | None = None
 
 
-def start(service: str | None, endpoint: str | None, content: str | None) -> None:
+def start(
+    service: str | None,
+    endpoint: str | None,
+    content: ContentSetting | None,
+    redact: RedactSetting | None = None,
+) -> None:
     """`clew.init`."""
     with _lock:
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             return
-        settings = _settings.load(service, endpoint, content)
+        settings = _settings.load(service, endpoint, content, redact)
         if _settings_in_force is not None:
-            if settings != _settings_in_force and (service, endpoint, content) != (None, None, None):
+            if settings != _settings_in_force and (service, endpoint, content, redact) != (None,) * 4:
                 _guard.warn_once("init", "clew is set up already; the settings of this clew.init() are ignored.")
             return
         _begin(settings)
@@ -68,7 +72,8 @@ def flush(timeout_s: float) -> bool:
 
 def _start(settings: Settings) -> None:
     global _queue  # noqa: PLW0603
-    os.environ.setdefault(_settings.CAPTURE_CONTENT, "NO_CONTENT" if settings.content is Content.OFF else "SPAN_ONLY")
+    rules = settings.content
+    os.environ.setdefault(_settings.CAPTURE_CONTENT, rules.captured())
     os.environ.setdefault(_settings.STABILITY_OPT_IN, "gen_ai_latest_experimental")
     provider: _provider.TakesProcessors | None = _provider.configured()
     if provider is None and not _provider.is_free():
@@ -87,7 +92,7 @@ def _start(settings: Settings) -> None:
     if _queue is not None:
         provider.add_span_processor(_queue)
         at_end_of_process(_queue)  # registered last, so called first: before clew's own provider is shut down
-    _content.set_mode(settings.content)
+    _content.set_rules(rules)
     _http.set_own_hosts(settings.propagate_to)
     _carrier.install_propagator()
     _hooks.install()

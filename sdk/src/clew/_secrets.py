@@ -28,6 +28,8 @@ class Rule:
     """Where there is no such literal: a pattern that finds at least what `pattern` finds, whatever stands around it."""
     length: Callable[[str], int] | None = None
     """How many characters of a match are really the secret, by its checksum; 0 if it is none."""
+    whole: bool = False
+    """Whether all of a match is replaced, groups or not."""
 
     def may_match(self, text: str, lowered: str) -> bool:
         """Whether the text is worth searching; `lowered` is the text in lower case."""
@@ -41,7 +43,7 @@ class Rule:
 
     def _replacement(self, match: re.Match[str]) -> str:
         found = match.group()
-        kept = match.group(1) or "" if match.re.groups else ""
+        kept = "" if self.whole or not match.re.groups else match.group(1) or ""
         rest = ""
         if self.length is not None:
             length = self.length(found)
@@ -169,6 +171,30 @@ SECRETS = (
         "url_password",
         re.compile(r"""(?<=://)([^\s/?#:@"'<>\\\[\]]*+:)[^\s/?#@"'<>\\\[\]]++(?=@)"""),
         hints=("://",),
+    ),
+    Rule(
+        "authorization",
+        re.compile(
+            r"""((?i:authorization)["']?+ ?+[:=] ?+["']?+(?i:basic|digest|token|apikey) )(?!\[)[^\s"'<>]{6,}+"""
+        ),
+        hints=("authorization",),
+    ),
+    Rule(
+        "url_token",
+        re.compile(
+            r"""([?&;](?i:access_token|id_token|refresh_token|token|auth|key|apikey|api_key|sig|signature|"""
+            r"""x-amz-signature|x-amz-security-token|x-goog-signature|awsaccesskeyid|password|secret|client_secret)=)"""
+            r"""(?!\[)[^\s&#"'<>\\]{6,}+"""
+        ),
+        probe=re.compile("[?&;][A-Za-z_-]{3,24}+="),
+    ),
+    Rule(
+        "secret_argument",
+        re.compile(
+            r"""(?<![A-Za-z0-9-])(--(?i:(?:[a-z]{1,16}+-){0,3}+(?:api_?+key|token|password|passwd|secret|key))[ =]"""
+            r"""["']?+)(?!\[)(?=[^\s"'0-9]{0,99}+[0-9])[^\s"']{8,}+"""
+        ),
+        hints=("--",),
     ),
     Rule(
         "password",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from clew._content import Content
+    from clew._content import Content, ContentRules
     from clew._exporter import Destination
 
 _ONE_OF_THEM = (TooLarge, TypeError, ValueError)
@@ -37,7 +37,7 @@ class Sender:
     def __init__(
         self,
         destination: Callable[[], Destination],
-        content: Content,
+        content: ContentRules | Content,
         settle: Callable[[int, int], None],
         answered: Callable[[bool], None],
     ) -> None:

@@ -62,7 +62,7 @@ class Step(Scope):
         """
         try:
             self.set(_semconv.CLEW_DECISION_CONFIDENCE, None if confidence is None else float(confidence))
-            if _content.is_recorded():
+            if _content.is_recorded(_content.ContentClass.NOTES):
                 self.set(_semconv.CLEW_DECISION_CHOSEN, chosen)
                 self.set(_semconv.CLEW_DECISION_OPTIONS, options)
                 self.set(_semconv.CLEW_DECISION_REJECTED, rejected)
@@ -73,7 +73,7 @@ class Step(Scope):
 
     def summarise(self, text: str) -> None:
         """Records the reasoning of this step as text."""
-        if _content.is_recorded():
+        if _content.is_recorded(_content.ContentClass.NOTES):
             self.set(_semconv.CLEW_STEP_SUMMARY, text)
 
     def finished(self, reason: _semconv.StepFinishReason) -> None:

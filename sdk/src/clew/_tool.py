@@ -44,7 +44,7 @@ class _Execution(Scope):
 
     def _open(self) -> None:
         super()._open()
-        if _content.is_recorded() and self.span.is_recording():
+        if _content.is_recorded(_content.ContentClass.TOOLS) and self.span.is_recording():
             # Now, not at the end: the tool may change what it was given.
             arguments = self._parameters.named(self._args, self._kwargs)
             self.span.set_attribute(_semconv.GEN_AI_TOOL_CALL_ARGUMENTS, _content.to_json(arguments))
@@ -52,7 +52,7 @@ class _Execution(Scope):
 
     def returned(self, result: Any) -> None:
         """Records what the tool returned."""
-        if _content.is_recorded() and self.span.is_recording():
+        if _content.is_recorded(_content.ContentClass.TOOLS) and self.span.is_recording():
             try:
                 self.span.set_attribute(_semconv.GEN_AI_TOOL_CALL_RESULT, _content.to_json(result))
             except Exception as error:

@@ -26,4 +26,4 @@ def _own_failures_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _content_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_content, "_mode", _content.Content.FULL)
+    monkeypatch.setattr(_content, "_rules", _content.ContentRules.all(_content.Content.FULL))

@@ -10,14 +10,19 @@ import re._parser as sre_parser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, Status, StatusCode
 
 from clew._content import Content
+from clew._patterns import own_rule
 from clew._prepare import prepare
-from clew._redact import redact, redact_text
+from clew._redact import Redactor
 from clew._secrets import PERSONAL, SECRET_FIELDS, SECRETS
 
+REDACTOR = Redactor()
+redact, redact_text = REDACTOR.redact, REDACTOR.text
 A40 = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8S9t0"
 # rule -> texts, the secret between « and »
 EXAMPLES = {
@@ -49,6 +54,12 @@ EXAMPLES = {
         "{'api_key': '«abc123def»'}",
         "AWS_SECRET_ACCESS_KEY=«wJalrXUtnFEMI/K7MDENG/bPxRfi»",
     ],
+    "authorization": ["Authorization: Basic «aW5lczpodW50ZXIy»", "{'authorization': 'token «abcdef»'}"],
+    "url_token": [
+        "https://files.example/a.pdf?expires=1&X-Amz-Signature=«0f3a9c»&b=1",
+        "wss://x.example/?token=«hunter2» and",
+    ],
+    "secret_argument": ["run.py --api-key «abc12345» --out x", "--auth-token=«hunter2-hunter2»"],
     "email": ["write to «ines.duarte+x@mail.example.co.uk».", "<«a@b.de»>"],
     "iban": ["to «DE89 3704 0044 0532 0130 00» please", "«GB29NWBK60161331926819»", "«BE68 5390 0754 7034» PLEASE"],
     "card_number": ["card «4111 1111 1111 1111», 12/29", "«5500-0000-0000-0004»", "«378282246310005»"],
@@ -74,6 +85,9 @@ HARMLESS = [
     "chatcmpl-a4f7c32b3d3c69da79e4d4d1",
     "AKIASHORT",
     "eyJhbGciOiJIUzI1NiJ9 alone",
+    "a basic understanding of authorization",
+    "https://example.com/?page=1&sort=name&q=token",
+    "--max-tokens 4096 --token-file /etc/app/token1234",
 ]
 CASES = [(name, text) for name, texts in EXAMPLES.items() for text in texts]
 
@@ -136,6 +150,15 @@ def test_field_that_names_a_secret_loses_its_text_whatever_it_is():
 def test_tool_definition_with_a_password_parameter_is_left_as_it_is():
     text = '[{"name":"log_in","parameters":{"properties":{"password":{"type":"string"}}}}]'
     assert redact_text(text, personal=True) is text
+
+
+def test_own_rules_replace_whole_matches_in_every_text():
+    redactor = Redactor((own_rule("ticket", "(T|U)-[0-9]+"), own_rule("own", "(?i)acme[0-9]{2}")))
+    assert (
+        redactor.text("see T-12 of Acme07, U-3", personal=False)
+        == "see [REDACTED:ticket] of [REDACTED:own], [REDACTED:ticket]"
+    )
+    assert redactor.text('{"a":"T-1"}', personal=True) == '{"a":"[REDACTED:ticket]"}'
 
 
 def test_personal_data_is_left_where_there_is_no_content():
@@ -265,38 +288,50 @@ def test_redacted_span_says_so_and_keeps_the_rest():
     assert span.attributes["gen_ai.input.messages"] == MESSAGES  # other exporters' copy
 
 
-def test_content_off_leaves_no_text_of_anybody():
+def test_field_that_names_a_secret_outside_of_content_too():
     span = make_span(
         {
-            "gen_ai.input.messages": MESSAGES,
-            "gen_ai.tool.call.arguments": "{}",
-            "gen_ai.prompt.0.content": "hi",
-            "gen_ai.prompt.name": "greeting",
-            "clew.gate.reason": "because",
-            "gen_ai.usage.input_tokens": 5,
-        },
-        [Event("exception", {"exception.message": "m", "exception.stacktrace": "s", "exception.type": "E"})],
-        Status(StatusCode.ERROR, "E: m"),
+            "http.request.header.authorization": ("Basic aW5lczpodW50ZXIy",),
+            "http.request.header.x-api-key": "k",
+            "llm.invocation_parameters": '{"model":"m","api_key":"k"}',
+            "process.command_args": ("python", "agent.py", "--token", "k", "--model", "m"),
+        }
     )
-    prepared = prepare(span, Content.OFF)
-    assert dict(prepared.attributes) == {"gen_ai.prompt.name": "greeting", "gen_ai.usage.input_tokens": 5}
-    assert dict(prepared.events[0].attributes) == {"exception.type": "E"}
-    assert prepared.status.status_code is StatusCode.ERROR
-    assert prepared.status.description is None
+    assert dict(prepare(span, Content.FULL).attributes) == {
+        "http.request.header.authorization": "[REDACTED:secret_field]",
+        "http.request.header.x-api-key": "[REDACTED:secret_field]",
+        "llm.invocation_parameters": '{"model":"m","api_key":"[REDACTED:secret_field]"}',
+        "process.command_args": ("python", "agent.py", "--token", "[REDACTED:secret_field]", "--model", "m"),
+        "clew.content.redacted": True,
+    }
 
 
-def test_content_metadata_keeps_the_skeleton_of_messages_and_exceptions():
-    span = make_span(
-        {"gen_ai.input.messages": MESSAGES, "gen_ai.tool.call.result": "{}", "clew.decision.chosen": "x"},
-        [Event("exception", {"exception.message": "to ines@example.com"})],
+@pytest.mark.parametrize("mode", Content)
+def test_secrets_are_replaced_wherever_there_is_text(mode):
+    secret = f"sk-{A40}"
+    resource = Resource({"service.name": f"svc {secret}", "list": ["a", secret]})
+    scope = InstrumentationScope("s", attributes={"a": secret})
+    context = make_span({}).context
+    span = ReadableSpan(
+        f"GET /?key={secret}",
+        context=context,
+        resource=resource,
+        attributes={"db.query.text": f"SELECT '{secret}'", "url.full": f"https://x/?token={secret}", "n": 1},
+        events=[Event(f"said {secret}", {"custom": secret}, 17)],
+        links=[Link(context, {"custom": secret})],
+        status=Status(StatusCode.ERROR, f"no {secret}"),
+        instrumentation_scope=scope,
     )
-    prepared = prepare(span, Content.METADATA)
-    assert set(prepared.attributes) == {"gen_ai.input.messages", "clew.content.redacted"}
-    assert json.loads(prepared.attributes["gen_ai.input.messages"]) == [
-        {"role": "user", "parts": [{"type": "text"}]},
-        {"role": "assistant", "parts": [{"type": "tool_call", "id": "c1", "name": "send"}]},
-    ]
-    assert prepared.events[0].attributes["exception.message"] == "to [REDACTED:email]"
+    prepared = prepare(span, mode)
+    assert A40 not in prepared.to_json()
+    assert A40 not in str(
+        [dict(link.attributes) for link in prepared.links] + [dict(prepared.instrumentation_scope.attributes)]
+    )
+    assert prepared.attributes["n"] == 1
+    assert prepared.attributes["clew.content.redacted"] is True
+    again = prepare(span, mode)
+    assert again.resource is prepared.resource  # the exporter groups by it
+    assert again.instrumentation_scope is prepared.instrumentation_scope
 
 
 def test_text_that_utf8_cannot_write_is_mended():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 
 import pytest
 
 from clew import _settings
-from clew._content import Content
+from clew._content import Content, ContentRules
 from clew.errors import SettingError
 from clew_processor.config import SDK_VARIABLES
 from clew_processor.config import Settings as ProcessorSettings
@@ -23,12 +24,15 @@ def clean_environment(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/agent.py"])
 
 
-def load(service=None, endpoint=None, content=None):
-    return _settings.load(service, endpoint, content)
+FULL, OFF, METADATA = map(ContentRules.all, (Content.FULL, Content.OFF, Content.METADATA))
+
+
+def load(service=None, endpoint=None, content=None, redact=None):
+    return _settings.load(service, endpoint, content, redact)
 
 
 def test_defaults():
-    assert load() == _settings.Settings(service="agent", endpoint=None, content=Content.FULL)
+    assert load() == _settings.Settings(service="agent", endpoint=None, content=FULL)
 
 
 @pytest.mark.parametrize(
@@ -65,36 +69,90 @@ def test_service_in_the_resource_attributes_counts(monkeypatch):
 @pytest.mark.parametrize(
     ("standard", "content"),
     [
-        ("SPAN_ONLY", Content.FULL),
-        ("span_and_event", Content.FULL),
-        ("NO_CONTENT", Content.OFF),
-        ("EVENT_ONLY", Content.OFF),
+        ("SPAN_ONLY", FULL),
+        ("span_and_event", FULL),
+        ("NO_CONTENT", OFF),
+        ("EVENT_ONLY", OFF),
     ],
 )
 def test_content_follows_the_standard_variable_where_clews_is_not_set(monkeypatch, standard, content):
     monkeypatch.setenv(_settings.CAPTURE_CONTENT, standard)
-    assert load().content is content
+    assert load().content == content
     monkeypatch.setenv("CLEW_CONTENT", "metadata")
-    assert load().content is Content.METADATA
+    assert load().content == METADATA
 
 
-def test_hashed_content_is_refused_with_what_is_allowed():
-    with pytest.raises(SettingError, match=r"content='hashed' is not there yet.*Allowed now: off, metadata, full"):
-        load(content="hashed")
+@pytest.mark.parametrize(
+    "given", ["metadata,tools=hashed", " Tools = HASHED , all=metadata", {"all": "metadata", "tools": "hashed"}]
+)
+def test_content_has_a_mode_for_each_class(monkeypatch, given):
+    expected = dataclasses.replace(METADATA, tools=Content.HASHED)
+    assert load(content=given).content == expected
+    if isinstance(given, str):
+        monkeypatch.setenv("CLEW_CONTENT", given)
+        assert load().content == expected
 
 
-def test_wrong_content_argument_names_the_nearest():
-    with pytest.raises(SettingError, match=r"content='ful' is not allowed \(did you mean 'full'\?\)"):
-        load(content="ful")
+def test_classes_that_are_not_named_are_full():
+    assert load(content={"messages": "off"}).content == dataclasses.replace(FULL, messages=Content.OFF)
 
 
-@pytest.mark.parametrize("value", ["hashed", "everything"])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            "ful",
+            r"content='ful' is not allowed: 'ful' is no mode \(did you mean 'full'\?\). Allowed: off, metadata, hashed",
+        ),
+        (
+            "full,mesages=off",
+            r"'mesages' is no class of content \(did you mean 'messages'\?\). Allowed: messages, system",
+        ),
+        ({"tools": "hash"}, r"'hash' is no mode \(did you mean 'hashed'\?\)"),
+        ("", r"'' is no mode"),
+        ("full,", r"'' is no mode"),
+    ],
+)
+def test_wrong_content_argument_names_the_nearest(given, said):
+    with pytest.raises(SettingError, match=said):
+        load(content=given)
+
+
+@pytest.mark.parametrize("value", ["hasht", "full,tools"])
 def test_wrong_content_in_the_environment_is_said_and_nothing_is_recorded(monkeypatch, caplog, value):
     monkeypatch.setenv("CLEW_CONTENT", value)
-    assert load().content is Content.OFF
+    assert load().content == OFF
     [line] = [record.getMessage() for record in caplog.records]
     assert f"CLEW_CONTENT={value!r}" in line
-    assert "off, metadata, full" in line
+    assert "off, metadata, hashed, full" in line
+
+
+def test_own_patterns_come_from_argument_and_environment(monkeypatch):
+    monkeypatch.setenv("CLEW_REDACT", "EMP-[0-9]{6}\n\n[A-Z]{3}/[0-9]{4}\n")
+    assert load(redact={"ticket": "T-[0-9]+"}).content.patterns == (
+        ("ticket", "T-[0-9]+"),
+        ("own", "EMP-[0-9]{6}"),
+        ("own", "[A-Z]{3}/[0-9]{4}"),
+    )
+
+
+def test_refused_pattern_is_an_error_in_an_argument_and_no_content_in_the_environment(monkeypatch, caplog):
+    with pytest.raises(
+        SettingError, match=r"redact: the pattern '\(a\+\)\+b' is refused: it repeats something without an end"
+    ):
+        load(redact=["(a+)+b"])
+    monkeypatch.setenv("CLEW_REDACT", "(a+)+b")
+    assert load(content="full").content == OFF
+    assert "CLEW_REDACT" in caplog.text
+
+
+def test_limit_is_a_number_of_bytes(monkeypatch, caplog):
+    monkeypatch.setenv("CLEW_CONTENT_LIMIT", "4096")
+    assert load().content.limit_bytes == 4096
+    for wrong in ("12", "4MB", "999999999999"):
+        monkeypatch.setenv("CLEW_CONTENT_LIMIT", wrong)
+        assert load().content == FULL
+    assert "CLEW_CONTENT_LIMIT='12' is no number of bytes from 1024 to 2000000" in caplog.text
 
 
 def test_unknown_variable_is_said_with_the_nearest_known(monkeypatch, caplog):

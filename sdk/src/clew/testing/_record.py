@@ -12,9 +12,7 @@ from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import get_current_span
 
 from clew import _content, _gate, _hooks, _settings
-from clew._content import Content
-from clew._words import suggestion
-from clew.errors import ClewError, SettingError
+from clew.errors import ClewError
 from clew.testing._clock import Clock
 from clew.testing._recording import Recording
 from clew.testing._tap import Tap, tapped
@@ -22,11 +20,13 @@ from clew.testing._tap import Tap, tapped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from clew._settings import ContentSetting
+
 _one_at_a_time = threading.Lock()
 
 
 @contextmanager
-def record(content: str = "full") -> Iterator[Recording]:
+def record(content: ContentSetting = "full") -> Iterator[Recording]:
     """Records the spans that start inside it, in all threads and tasks of this process; sends none of them.
 
     Span and trace ids count from 1, the clock stands still until the recording's `clock.advance`. A tracer provider
@@ -44,7 +44,7 @@ def record(content: str = "full") -> Iterator[Recording]:
         SettingError: `content` is not allowed.
         ClewError: A recording goes on already, or the tracer provider configured here is not OpenTelemetry's SDK.
     """
-    mode = _mode(content)
+    rules = _settings.content_rules("content", content)
     if not _one_at_a_time.acquire(blocking=False):
         raise ClewError("A recording goes on in this process already; use that one. The fixture clew_spans is one too.")
     try:
@@ -52,23 +52,14 @@ def record(content: str = "full") -> Iterator[Recording]:
         with ExitStack() as stack:
             stack.enter_context(_attribute(opentelemetry.sdk.trace, "time_ns", clock.time_ns))
             stack.enter_context(_attribute(_gate, "monotonic", clock.monotonic))
-            stack.enter_context(_attribute(_content, "_mode", mode))
-            captured = "NO_CONTENT" if mode is Content.OFF else "SPAN_ONLY"
-            stack.enter_context(_variable(_settings.CAPTURE_CONTENT, captured))
+            stack.enter_context(_attribute(_content, "_rules", rules))
+            stack.enter_context(_variable(_settings.CAPTURE_CONTENT, rules.captured()))
             stack.enter_context(_hooks.installed())
             stack.enter_context(_outside_of_any_run())
             stack.enter_context(tapped(tap))
-            yield Recording(tap, clock, mode)
+            yield Recording(tap, clock, rules)
     finally:
         _one_at_a_time.release()
-
-
-def _mode(content: str) -> Content:
-    try:
-        return Content(content)
-    except ValueError:
-        hint = suggestion(content, [mode.value for mode in Content])
-        raise SettingError(f"content={content!r} is not allowed{hint}. Allowed: {', '.join(Content)}.") from None
 
 
 @contextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from clew._content import Content
+    from clew._content import ContentRules
     from clew.testing._clock import Clock
     from clew.testing._tap import Tap
 
@@ -32,7 +32,7 @@ class Recording:
     what would leave the process: redacted, and without what the content setting leaves out.
     """
 
-    def __init__(self, tap: Tap, clock: Clock, content: Content) -> None:
+    def __init__(self, tap: Tap, clock: Clock, content: ContentRules) -> None:
         self._tap = tap
         self._content = content
         self.clock = clock
