@@ -163,24 +163,33 @@ def tree(lines: Sequence[Mapping[str, Any]]) -> str:
     what they say, so that the order of chance is not in it.
     """
     spans = [line for line in lines if "span" in line]
+    scopes: dict[tuple[int, int], set[str]] = {}
+    for span in spans:
+        scopes.setdefault(_tokens(span), set()).add(span.get("UsageScope", ""))
+    twice = {tokens for tokens, found in scopes.items() if found >= {"own", "duplicate"}}
     below: dict[Any, list[Mapping[str, Any]]] = {}
     for span in spans:
         below.setdefault(span.get("parent"), []).append(span)
 
     def drawn(span: Mapping[str, Any], depth: int) -> str:
-        own = "  " * depth + _line(span)
+        own = "  " * depth + _line(span, twice=_tokens(span) in twice)
         return "\n".join([own, *(drawn(child, depth + 1) for child in below.get(span["span"], ()))])
 
     roots = [drawn(span, 0) for span in [*below.get(None, ()), *below.get("elsewhere", ())]]
     return "\n".join(sorted(roots) if len({span["trace"] for span in spans}) > 1 else roots)
 
 
-def _line(span: Mapping[str, Any]) -> str:
+def _tokens(span: Mapping[str, Any]) -> tuple[int, int]:
+    return span.get("InputTokens", 0), span.get("OutputTokens", 0)
+
+
+def _line(span: Mapping[str, Any], *, twice: bool) -> str:
     said = [span["SpanName"], f"[{span.get('Op', '')}]"]
-    tokens = [span.get(name, 0) for name in ("InputTokens", "OutputTokens")]
-    if any(tokens):
-        said.append("/".join(map(str, tokens)))
-        said.append(span.get("UsageScope", ""))
+    scope = span.get("UsageScope", "")
+    if any(_tokens(span)):
+        said.append("/".join(map(str, _tokens(span))))
+        # Which of two copies counts is decided by their ids, that is by chance.
+        said.append("one of two" if twice and scope in ("own", "duplicate") else scope)
     if "parent" in span and span["parent"] == "elsewhere":
         said.append("(parent elsewhere)")
     if span.get("Status") not in ("ok", "unset", None):

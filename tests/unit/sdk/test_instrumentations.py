@@ -13,6 +13,7 @@ from opentelemetry.trace import Status, StatusCode
 import clew
 from clew._catalogue import LIBRARIES, OFFICIAL
 from clew._mend import mended
+from clew.cli.doctor import _libraries
 
 PYPROJECT = Path(__file__).parents[3] / "sdk" / "pyproject.toml"
 GOOGLE = "opentelemetry-instrumentation-google-genai"
@@ -120,3 +121,17 @@ def test_stream_its_consumer_left_is_cancelled_and_no_error(said):
         assert (sent.context, sent.start_time, sent.end_time) == (span.context, span.start_time, span.end_time)
     else:
         assert sent is span
+
+
+def test_doctor_says_what_records_a_library_and_how_to_cover_one(install):
+    install("mcp", "2.3.0", "mcp")
+    install("crewai", "1.15", "crewai")
+    install("openai-agents", "0.24.0", "agents")
+    install(f"{OFFICIAL}openai-agents", "1.3b0", "agents_official", entry="openai_agents")
+    told = {check.found: check for check in _libraries()}
+    assert told["mcp 2.3.0 is recorded by its own OpenTelemetry output"].verdict == "ok"
+    agents = f"openai-agents 0.24.0 is recorded by {OFFICIAL}openai-agents 1.3b0, its model calls by openai"
+    assert told[agents].verdict == "ok"
+    crew = told["crewai 1.15 is installed here, what records it is not"]
+    assert (crew.verdict, crew.advice) == ("hint", "pip install openinference-instrumentation-crewai")
+    assert not any("smolagents" in found for found in told)
