@@ -31,8 +31,6 @@ MAX_OPEN = 250_000
 are."""
 
 NS_PER_MINUTE = 60 * 10**9
-_NEVER_OWN = frozenset({"fetch_response"})
-"""They tell usage of a call that was another one."""
 _NONE_JUDGED = np.zeros(0, np.int8)
 
 
@@ -109,7 +107,6 @@ class Carriers:
         below = _NONE_JUDGED
         if len(rows):
             below = usage_below(spans.parent_row, tells, calls, spans.run, spans.is_root)[rows]
-            below[spans.op.isin(_NEVER_OWN)[rows]] = BELOW
         run = spans.run_keys[spans.run[rows]]
         known = self._links.known(run)
         self._links.add(spans, tells, calls, now)
