@@ -31,7 +31,7 @@ def to_span(trace: int, number: int, record: int) -> Span:
     return agent(number, trace_id=trace, start=at(0), end=end, attributes=attributes)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(histories(), st.data())
 def test_open_is_what_has_a_start_record_and_no_end(history, data):
     recorder = Recorder()

@@ -276,11 +276,11 @@ class Pipeline:
         spans, started, over = self._normalised(batch)
         with self._metrics.stage("enrich"):
             opened = stages.enricher.open_spans(spans, started, over)
-        processed.tables |= {"span_contents": contents, "open_span_marks": opened.marks}
+        processed.tables["span_contents"] = contents
         if started is not None:
             processed.ledger.opened(started, signals)
         if spans is None:
-            processed.tables["run_deltas"] = opened.runs
+            processed.tables |= {"run_deltas": opened.runs, "open_span_marks": opened.marks}
             return
         with self._metrics.stage("enrich"):
             enriched = stages.enricher.enrich(spans, version=version)
@@ -299,6 +299,7 @@ class Pipeline:
                 "dialects": enriched.dialect_rows,
                 "run_deltas": _together(runs, opened.runs),
                 "otel_traces": span_rows(spans, enriched.usage, enriched.context, sample),
+                "open_span_marks": opened.marks,  # last: a span is open until it is there as one that ended
             }
 
     def _normalised(self, batch: DecodedBatch) -> tuple[Spans | None, Spans | None, NDArray[np.integer]]:
