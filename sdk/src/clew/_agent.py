@@ -8,6 +8,7 @@ from clew import _semconv
 from clew._calls import name_of, traced
 from clew._run import Run
 from clew._scope import Scope
+from clew._words import as_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ def agent(
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        known_as = name or name_of(function)
+        known_as = as_name(name, name_of(function))
         attributes = {
             _semconv.GEN_AI_OPERATION_NAME: "invoke_agent",
             _semconv.GEN_AI_AGENT_NAME: known_as,

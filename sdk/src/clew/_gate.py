@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from clew import _content, _guard, _semconv
 from clew._scope import Scope
@@ -12,46 +12,16 @@ from clew._words import known
 if TYPE_CHECKING:
     from opentelemetry.util.types import Attributes, AttributeValue
 
+_KINDS = frozenset(get_args(_semconv.GateKind))
+_PHASES = frozenset(get_args(_semconv.GatePhase))
+_TARGETS = frozenset(get_args(_semconv.GateTargetKind))
 _SCOPES = frozenset(get_args(_semconv.GateScope))
 _SOURCES = frozenset(get_args(_semconv.GateSource))
 _ACTORS = frozenset(get_args(_semconv.GateActorType))
 
 
-class _Given(NamedTuple):
-    """What `clew.gate` was called with, in the order of `_GIVEN_AS`."""
-
-    name: str
-    kind: str
-    phase: str | None
-    target: str | None
-    target_id: str | None
-    policy: str | None
-    policy_version: str | None
-
-
-class _Words(NamedTuple):
-    what: str
-    words: frozenset[str]
-
-
-_GIVEN_AS = (
-    _semconv.CLEW_GATE_NAME,
-    _semconv.CLEW_GATE_KIND,
-    _semconv.CLEW_GATE_PHASE,
-    _semconv.CLEW_GATE_TARGET_KIND,
-    _semconv.CLEW_GATE_TARGET_ID,
-    _semconv.CLEW_GATE_POLICY_ID,
-    _semconv.CLEW_GATE_POLICY_VERSION,
-)
-_ALLOWED = (
-    None,
-    _Words("kind", frozenset(get_args(_semconv.GateKind))),
-    _Words("phase", frozenset(get_args(_semconv.GatePhase))),
-    _Words("target", frozenset(get_args(_semconv.GateTargetKind))),
-    None,
-    None,
-    None,
-)
+_Given: TypeAlias = "tuple[str, str, str | None, str | None, str | None, str | None, str | None]"
+"""The arguments of `clew.gate`, in its order."""
 
 
 class Gate(Scope):
@@ -73,16 +43,21 @@ class Gate(Scope):
     def attributes(self) -> Attributes:
         """The attributes the span starts with; waiting starts here."""
         self._entered_at = monotonic()
-        self._name = f"gate {self._given.name}"
-        attributes: dict[str, AttributeValue] = {_semconv.CLEW_OP: "gate"}
-        for attribute, value, allowed in zip(_GIVEN_AS, self._given, _ALLOWED, strict=True):
-            if value is None:
-                continue
-            word = (
-                value if allowed is None else known(f"clew.gate {allowed.what}", value, allowed.words, otherwise=None)
-            )
-            if word is not None:
-                attributes[attribute] = word
+        name, kind, phase, target, target_id, policy, policy_version = self._given
+        self._name = f"gate {name}"
+        attributes: dict[str, AttributeValue] = {_semconv.CLEW_OP: "gate", _semconv.CLEW_GATE_NAME: name}
+        if (word := known("clew.gate kind", kind, _KINDS, otherwise=None)) is not None:
+            attributes[_semconv.CLEW_GATE_KIND] = word
+        if phase and (word := known("clew.gate phase", phase, _PHASES, otherwise=None)) is not None:
+            attributes[_semconv.CLEW_GATE_PHASE] = word
+        if target and (word := known("clew.gate target", target, _TARGETS, otherwise=None)) is not None:
+            attributes[_semconv.CLEW_GATE_TARGET_KIND] = word
+        if target_id is not None:
+            attributes[_semconv.CLEW_GATE_TARGET_ID] = target_id
+        if policy is not None:
+            attributes[_semconv.CLEW_GATE_POLICY_ID] = policy
+        if policy_version is not None:
+            attributes[_semconv.CLEW_GATE_POLICY_VERSION] = policy_version
         if self.run is not None:
             attributes[_semconv.GEN_AI_AGENT_NAME] = self.run.agent
         return attributes
@@ -189,4 +164,4 @@ def gate(
     Returns:
         The gate.
     """
-    return Gate(_Given(name, kind, phase, target, target_id, policy, policy_version))
+    return Gate((name, kind, phase, target, target_id, policy, policy_version))

@@ -67,7 +67,11 @@ def _begin(settings: Settings) -> None:
 
 def flush(timeout_s: float) -> bool:
     """`clew.flush`."""
-    return _queue is None or _queue.force_flush(round(timeout_s * 1000))
+    try:
+        return _queue is None or _queue.force_flush(round(timeout_s * 1000))
+    except Exception as error:
+        _guard.failed("flushing", error)
+        return False
 
 
 def _start(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from clew import _content, _guard, _semconv
 from clew._calls import name_of, traced
 from clew._scope import Scope
+from clew._words import as_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -111,7 +112,7 @@ def tool(
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        known_as = name or name_of(function)
+        known_as = as_name(name, name_of(function))
         attributes = {
             _semconv.GEN_AI_OPERATION_NAME: "execute_tool",
             _semconv.GEN_AI_TOOL_NAME: known_as,

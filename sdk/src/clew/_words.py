@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,8 +16,9 @@ T = TypeVar("T")
 
 def known(what: str, word: str, allowed: Collection[str], *, otherwise: T) -> str | T:
     """The word if it is allowed; else `otherwise`, and a warning the first time that names what is allowed."""
-    if isinstance(word, str) and word in allowed:  # anything may be passed, and nothing may be raised
-        return word
+    with suppress(Exception):  # anything may be passed, and nothing may be raised
+        if isinstance(word, str) and word in allowed:
+            return word
     given = _guard.as_text(word)
     _guard.warn_once(
         f"{what} {given}",
@@ -27,6 +29,15 @@ def known(what: str, word: str, allowed: Collection[str], *, otherwise: T) -> st
         ", ".join(sorted(allowed)),
     )
     return otherwise
+
+
+def as_name(given: object, otherwise: str) -> str:
+    """What somebody gave as a name, as text; `otherwise` where it is nothing, or has no text."""
+    try:
+        return otherwise if given is None else str(given) or otherwise
+    except Exception as error:
+        _guard.failed("reading a name", error)
+        return otherwise
 
 
 def suggestion(word: str, allowed: Collection[str]) -> str:
