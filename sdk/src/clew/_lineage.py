@@ -36,20 +36,22 @@ def inherit(span: Span, parent_context: Context | None) -> None:
 
     Spans that are not about GenAI (HTTP calls, database queries) only pass it on.
     """
-    own = span.attributes or {}
+    own: Values = span.attributes.copy()  # type: ignore[union-attr]  # asking it name by name takes ten times as long
     lineage, seen = _at(parent_context, span.get_span_context().trace_id)
-    if own.get(_semconv.GEN_AI_AGENT_NAME, lineage.get(_semconv.GEN_AI_AGENT_NAME)) != lineage.get(
-        _semconv.GEN_AI_AGENT_NAME
-    ):
-        lineage.pop(_semconv.GEN_AI_AGENT_VERSION, None)  # it is another agent's
-    lineage |= {name: own[name] for name in _inherited.FROM_SPANS if name in own}
+    if own:
+        agent = own.get(_semconv.GEN_AI_AGENT_NAME)
+        if agent is not None and agent != lineage.get(_semconv.GEN_AI_AGENT_NAME):
+            lineage.pop(_semconv.GEN_AI_AGENT_VERSION, None)  # it is another agent's
+        for name in _inherited.FROM_SPANS:
+            if name in own:
+                lineage[name] = own[name]
     if not lineage:
         return
     setattr(span, _FIELD, _Lineage(lineage, seen))
     if any(name.startswith(_GENAI) for name in own):
-        for name, value in lineage.items():
-            if name not in own:
-                span.set_attribute(name, value)
+        missing = {name: value for name, value in lineage.items() if name not in own}
+        if missing:
+            span.set_attributes(missing)
 
 
 def at(context: Context) -> Values:
