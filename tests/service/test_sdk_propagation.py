@@ -53,7 +53,8 @@ def environment(sink, **more):
     foreign = ("CLEW_", "OTEL_", "TRACE", "BAGGAGE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     local = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
-    return kept | local | {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint} | more
+    ours = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "CLEW_START_RECORDS": "off"}  # each span once
+    return kept | local | ours | more
 
 
 def run(tmp_path: Path, code: str, sink, *command: str, **more: str) -> str:
@@ -129,7 +130,7 @@ for start in (
 
 def test_process_started_in_a_run_joins_it(sink, tmp_path):
     (tmp_path / "child.py").write_text(CHILD)
-    settings = {name: value for name, value in environment(sink).items() if name.startswith("OTEL_")}
+    settings = {name: value for name, value in environment(sink).items() if name.startswith(("OTEL_", "CLEW_"))}
     run(tmp_path, AGENT + STARTS.replace("SETTINGS", repr(settings)), sink)
     spans = {span.span_id: span for span in sink.spans}
     runs = {span.trace_id: [] for span in spans.values()}
@@ -354,7 +355,7 @@ async def main(target):
                 await ask(client, conversation)
 """
 STDIO = """
-env = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+env = {name: value for name, value in os.environ.items() if name.startswith(("OTEL_", "CLEW_"))}
 asyncio.run(main(StdioServerParameters(command=sys.executable, args=["server.py"], env=env)))
 """
 
@@ -457,7 +458,7 @@ from mcp.client.stdio import StdioServerParameters
 
 @clew.agent(name="researcher")
 async def researcher():
-    env = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+    env = {name: value for name, value in os.environ.items() if name.startswith(("OTEL_", "CLEW_"))}
     target = StdioServerParameters(command=sys.executable, args=["server.py"], env=env)
     async with Client(target) as client:
         await client.call_tool("look_up_order", {"order_id": "A-1"})
