@@ -207,6 +207,23 @@ def test_hostile_environment_changes_nothing(sink, tmp_path, traceparent):
     assert sink.named("invoke_agent child").parent_span_id == b""
 
 
+@pytest.mark.parametrize("propagators", ["none", "b3"])
+def test_processes_are_joined_whatever_propagators_others_use(sink, tmp_path, propagators):
+    """`b3` is not installed here, and OpenTelemetry raises because of that."""
+    (tmp_path / "program.py").write_text(CHILD)
+    done = subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env=environment(sink, TRACEPARENT=TRACEPARENT, OTEL_PROPAGATORS=propagators),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert ("OTEL_PROPAGATORS" in done.stderr) == (propagators == "b3")
+    assert int.from_bytes(sink.named("invoke_agent child").trace_id) == 7
+
+
 def test_run_that_is_not_sampled_is_said_to_be_the_reason(sink, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(CHILD)
@@ -483,7 +500,7 @@ def test_a_long_chain_is_one_run_of_one_user_and_conversation(tmp_path):
     """
     with processor(tmp_path / "processor") as running:
         receiver = TraceSink(port=int(running.grpc.rpartition(":")[2]))
-        run(tmp_path, AGENT + textwrap.dedent(code) + MAIN, receiver)
+        run(tmp_path, AGENT + textwrap.dedent(code) + MAIN, receiver, CLEW_START_RECORDS="on")
         running.settled()
         [row] = running.rows("""
             SELECT agent_name, conversation_id, user_id, service_name, status, steps, errors FROM clew.runs
