@@ -53,7 +53,8 @@ def environment(sink, **more):
     foreign = ("CLEW_", "OTEL_", "TRACE", "BAGGAGE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     local = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
-    return kept | local | {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint} | more
+    ours = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "CLEW_START_RECORDS": "off"}  # each span once
+    return kept | local | ours | more
 
 
 def run(tmp_path: Path, code: str, sink, *command: str, **more: str) -> str:
@@ -129,7 +130,7 @@ for start in (
 
 def test_process_started_in_a_run_joins_it(sink, tmp_path):
     (tmp_path / "child.py").write_text(CHILD)
-    settings = {name: value for name, value in environment(sink).items() if name.startswith("OTEL_")}
+    settings = {name: value for name, value in environment(sink).items() if name.startswith(("OTEL_", "CLEW_"))}
     run(tmp_path, AGENT + STARTS.replace("SETTINGS", repr(settings)), sink)
     spans = {span.span_id: span for span in sink.spans}
     runs = {span.trace_id: [] for span in spans.values()}
@@ -204,6 +205,23 @@ def test_run_is_joined_from_the_environment(sink, tmp_path, command):
 def test_hostile_environment_changes_nothing(sink, tmp_path, traceparent):
     run(tmp_path, CHILD, sink, TRACEPARENT=traceparent, BAGGAGE="=;,=" * 2000)
     assert sink.named("invoke_agent child").parent_span_id == b""
+
+
+@pytest.mark.parametrize("propagators", ["none", "b3"])
+def test_processes_are_joined_whatever_propagators_others_use(sink, tmp_path, propagators):
+    """`b3` is not installed here, and OpenTelemetry raises because of that."""
+    (tmp_path / "program.py").write_text(CHILD)
+    done = subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env=environment(sink, TRACEPARENT=TRACEPARENT, OTEL_PROPAGATORS=propagators),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert ("OTEL_PROPAGATORS" in done.stderr) == (propagators == "b3")
+    assert int.from_bytes(sink.named("invoke_agent child").trace_id) == 7
 
 
 def test_run_that_is_not_sampled_is_said_to_be_the_reason(sink, tmp_path):
@@ -354,7 +372,7 @@ async def main(target):
                 await ask(client, conversation)
 """
 STDIO = """
-env = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+env = {name: value for name, value in os.environ.items() if name.startswith(("OTEL_", "CLEW_"))}
 asyncio.run(main(StdioServerParameters(command=sys.executable, args=["server.py"], env=env)))
 """
 
@@ -457,7 +475,7 @@ from mcp.client.stdio import StdioServerParameters
 
 @clew.agent(name="researcher")
 async def researcher():
-    env = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+    env = {name: value for name, value in os.environ.items() if name.startswith(("OTEL_", "CLEW_"))}
     target = StdioServerParameters(command=sys.executable, args=["server.py"], env=env)
     async with Client(target) as client:
         await client.call_tool("look_up_order", {"order_id": "A-1"})
@@ -482,7 +500,7 @@ def test_a_long_chain_is_one_run_of_one_user_and_conversation(tmp_path):
     """
     with processor(tmp_path / "processor") as running:
         receiver = TraceSink(port=int(running.grpc.rpartition(":")[2]))
-        run(tmp_path, AGENT + textwrap.dedent(code) + MAIN, receiver)
+        run(tmp_path, AGENT + textwrap.dedent(code) + MAIN, receiver, CLEW_START_RECORDS="on")
         running.settled()
         [row] = running.rows("""
             SELECT agent_name, conversation_id, user_id, service_name, status, steps, errors FROM clew.runs

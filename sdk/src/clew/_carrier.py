@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import baggage, propagate
+from opentelemetry import baggage
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context, get_current, set_value
 from opentelemetry.propagators.textmap import TextMapPropagator, default_getter, default_setter
@@ -104,9 +104,14 @@ class Propagator(TextMapPropagator):
 
 def install_propagator() -> None:
     """Puts ours around the global propagator; once."""
-    current = propagate.get_global_textmap()
-    if not isinstance(current, Propagator):
-        propagate.set_global_textmap(Propagator(current))
+    try:
+        from opentelemetry import propagate  # raises where OTEL_PROPAGATORS names one that is not installed
+
+        current = propagate.get_global_textmap()
+        if not isinstance(current, Propagator):
+            propagate.set_global_textmap(Propagator(current))
+    except Exception as error:
+        _guard.failed("looking at the propagator that OTEL_PROPAGATORS names", error)
 
 
 def _header(value: object) -> str:

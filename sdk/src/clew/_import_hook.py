@@ -51,15 +51,20 @@ class ImportWatch(MetaPathFinder):
         """The spec the other finders give for a watched module, its loader wrapped; None for any other module."""
         if not self._is_watched(fullname):
             return None
-        for finder in sys.meta_path:
-            if finder is self:
-                continue
-            spec = finder.find_spec(fullname, path, target)
-            if spec is not None:
-                if spec.loader is not None:
-                    spec.loader = _Loader(spec.loader, fullname, self)
-                return spec
-        return None
+        finding: set[str] = self._thread.__dict__.setdefault("finding", set())
+        if fullname in finding:  # another finder asks all others as well: a second watch, for example
+            return None
+        finding.add(fullname)
+        try:
+            for finder in list(sys.meta_path):
+                spec = None if finder is self else finder.find_spec(fullname, path, target)
+                if spec is not None:
+                    if spec.loader is not None:
+                        spec.loader = _Loader(spec.loader, fullname, self)
+                    return spec
+            return None
+        finally:
+            finding.discard(fullname)
 
     def _is_watched(self, fullname: str) -> bool:
         name = fullname

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import SpanContext
 
+_MARK = "_clew_run"
 _NOT_THEIRS = ("asyncio.", "clew.", "concurrent.futures.", "logging.", "multiprocessing.", "opentelemetry.", "queue.")
 """Modules whose threads serve everybody; what is submitted to pools is handed on with each call."""
 
@@ -63,11 +64,16 @@ def is_in_a_run(context: Context) -> bool:
 def _submit(submit: Callable[..., Any]) -> Callable[..., Any]:
     def submit_in_context(self: Executor, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         context = get_current()
-        if is_in_a_run(context):
+        if is_in_a_run(context) and not _pickles(self):
             function = in_context(function, context)
         return submit(self, function, *args, **kwargs)
 
     return submit_in_context
+
+
+def _pickles(pool: Executor) -> bool:
+    """Whether calls go to other interpreters (since Python 3.14), where a context cannot be taken along."""
+    return any(kind.__name__ == "InterpreterPoolExecutor" for kind in type(pool).__mro__)
 
 
 def _start(start: Callable[[Thread], None]) -> Callable[[Thread], None]:
@@ -76,7 +82,11 @@ def _start(start: Callable[[Thread], None]) -> Callable[[Thread], None]:
             _hand_on(self)
         except Exception as error:
             _guard.failed("handing a run on to a thread", error)
-        start(self)
+        try:
+            start(self)
+        except BaseException:  # there is none to be had, or it was started before
+            _take_back(self)
+            raise
 
     return start_in_context
 
@@ -89,19 +99,24 @@ def _hand_on(thread: Thread) -> None:
     run = thread.run
 
     def run_in_context() -> None:
-        thread.__dict__.pop("run", None)  # it refers to the thread, which is to be freed as ever
+        _take_back(thread)
         attach(context)  # for good: nothing else runs in this thread's context
         run()
 
+    setattr(run_in_context, _MARK, True)
     thread.__dict__["run"] = run_in_context
 
 
+def _take_back(thread: Thread) -> None:
+    """Removes our `run`, which refers to the thread: it is to be freed as ever."""
+    if hasattr(thread.__dict__.get("run"), _MARK):
+        del thread.__dict__["run"]
+
+
 def _serves_everybody(thread: Thread) -> bool:
-    if "run" in thread.__dict__:  # somebody else has his own way with it
-        return True
     target = getattr(thread, "_target", None)
-    modules = (type(thread).__module__, getattr(target, "__module__", None) or "")
-    return any(f"{module}.".startswith(_NOT_THEIRS) for module in modules)
+    module = getattr(type(thread) if target is None else target, "__module__", None)
+    return f"{module}.".startswith(_NOT_THEIRS)
 
 
 def _while_the_run_lasts(context: Context) -> Context:

@@ -53,6 +53,22 @@ def test_call_comes_after_the_whole_import_and_once(watch):
     assert calls == [True]
 
 
+def test_two_watches_of_one_library_both_call(watch):
+    calls = []
+    second = ImportWatch()
+    watch.when_imported(("wholelib",), lambda: calls.append("first"))
+    second.when_imported(("wholelib",), lambda: calls.append("second"))
+    try:
+        module = importlib.import_module("wholelib")
+        importlib.import_module("wholelib.part")
+    finally:
+        sys.meta_path.remove(second)
+    assert sorted(calls) == ["first", "second"]
+    assert type(module.__spec__.loader).__module__ != "clew._import_hook"
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("wholelib.missing")
+
+
 def test_call_comes_at_once_where_the_library_is_there(watch):
     importlib.import_module("wholelib")
     calls = []

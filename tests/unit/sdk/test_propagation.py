@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import multiprocessing.dummy
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -83,12 +84,18 @@ def by_map():
         list(pool.map(lambda _: look_up(), [1]))
 
 
+def in_dummy_process():
+    process = multiprocessing.dummy.Process(target=look_up)
+    process.start()
+    process.join()
+
+
 def in_old_pool():
     with ThreadPool(1) as pool:
         pool.map(lambda _: look_up(), [1])
 
 
-@pytest.mark.parametrize("hand_on", [in_thread, by_timer, by_subclass, in_pool, by_map, in_old_pool])
+@pytest.mark.parametrize("hand_on", [in_thread, by_timer, by_subclass, in_pool, by_map, in_old_pool, in_dummy_process])
 def test_thread_started_inside_a_span_stays_inside_it(recorded, hand_on):
     inside(hand_on)
     recorded.assert_tree(TREE)
@@ -233,6 +240,31 @@ def test_thread_is_freed_when_it_has_run(recorded):
         assert inside(run)() is None
     finally:
         gc.enable()
+
+
+def test_thread_that_cannot_be_started_is_left_as_it_was(recorded):
+    def run():
+        thread = threading.Thread(target=look_up)
+        thread.start()
+        thread.join()
+        with pytest.raises(RuntimeError, match="only be started once"):
+            thread.start()
+        return thread
+
+    assert "run" not in vars(inside(run))
+    recorded.assert_tree(TREE)
+
+
+def test_what_goes_to_another_interpreter_is_not_touched(recorded):
+    class InterpreterPoolExecutor(ThreadPoolExecutor):  # stands for Python 3.14's, which pickles what it is given
+        pass
+
+    def run():
+        with InterpreterPoolExecutor(1) as pool:
+            pool.submit(look_up).result()
+
+    inside(run)
+    recorded.assert_tree("invoke_agent agent\n  step act\nexecute_tool look_up")
 
 
 def test_exception_in_a_thread_goes_where_it_always_went(recorded, monkeypatch):

@@ -19,6 +19,7 @@ from opentelemetry.trace import StatusCode
 import clew
 from clew import ClewError, SettingError
 from clew.testing import record
+from shared.trace_sink import trace_sink
 
 elsewhere = trace.get_tracer("elsewhere")
 
@@ -315,7 +316,7 @@ def test_nothing_stays_behind():
         with record() as spans:
             clew.tool(len)("k")
         spans.assert_attributes("execute_tool len", {"gen_ai.tool.call.result": "1"})
-        assert _content._rules == _content.ContentRules.all(_content.Content.OFF)
+        assert _content._mode is _content.Content.OFF
     """)
 
 
@@ -342,46 +343,42 @@ def test_configured_provider_keeps_its_processors_and_its_ids():
 
 
 def test_clew_that_is_set_up_sends_nothing_of_a_recording():
-    python(
-        """
-        import clew.auto
-        with record() as spans:
-            with clew.step("act"):
+    with trace_sink() as sink:
+        python(
+            """
+            import clew.auto
+            with record() as spans:
+                with clew.step("act"):
+                    pass
+            spans.assert_tree("step act")
+            with clew.step("act", name="after"):
                 pass
-        spans.assert_tree("step act")
-        assert clew.flush()
-        from clew import _runtime
-        assert _runtime._queue._ended.value == 0
-        with clew.step("act"):
-            pass
-        assert _runtime._queue._ended.value == 1
-        import os; os._exit(0)  # nobody is there to send the last one to
-        """,
-        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
-    )
+            """,
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint,
+            CLEW_START_RECORDS="off",
+        )
+    assert {span.name for span in sink.spans} == {"step after"}
 
 
 def test_clew_that_is_set_up_during_a_recording_stays_set_up():
-    python(
-        """
-        with record() as spans:
-            import clew.auto
-            with clew.step("act"):
-                pass
-        spans.assert_tree("step act")
-        from clew import _runtime
-        assert _runtime._queue._ended.value == 0
-        with clew.step("act"):
-            tracer.start_span("inside").end()
-        assert _runtime._queue._ended.value == 2
-        with record() as spans:
-            tracer.start_span("inside").end()
-        spans.assert_tree("inside")
-        assert _runtime._queue._ended.value == 2
-        import os; os._exit(0)
-        """,
-        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
-    )
+    with trace_sink() as sink:
+        python(
+            """
+            with record() as spans:
+                import clew.auto
+                with clew.step("act"):
+                    pass
+            spans.assert_tree("step act")
+            with clew.step("act", name="after"):
+                clew.tool(len)("k")
+            with record() as spans:
+                tracer.start_span("inside").end()
+            spans.assert_tree("inside")
+            """,
+            OTEL_EXPORTER_OTLP_ENDPOINT=sink.endpoint,
+            CLEW_START_RECORDS="off",
+        )
+    assert {span.name for span in sink.spans} == {"step after", "execute_tool len"}
 
 
 def test_provider_can_be_configured_after_a_recording_and_gets_what_tracers_made_in_it_record():
