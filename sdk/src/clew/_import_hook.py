@@ -49,17 +49,18 @@ class ImportWatch(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec the other finders give for a watched module, its loader wrapped; None for any other module."""
-        if not self._is_watched(fullname):
+        looking: set[str] = self._thread.__dict__.setdefault("looking", set())
+        if fullname in looking or not self._is_watched(fullname):  # another finder of this kind asks all others, too
             return None
-        for finder in sys.meta_path:
-            if finder is self:
-                continue
-            spec = finder.find_spec(fullname, path, target)
-            if spec is not None:
-                if spec.loader is not None:
-                    spec.loader = _Loader(spec.loader, fullname, self)
-                return spec
-        return None
+        looking.add(fullname)
+        try:
+            specs = (finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self)
+            spec = next((spec for spec in specs if spec is not None), None)
+        finally:
+            looking.discard(fullname)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader, fullname, self)
+        return spec
 
     def _is_watched(self, fullname: str) -> bool:
         name = fullname
