@@ -173,16 +173,15 @@ def test_switched_off_only_what_ended_is_told(up: Processor):
 
 def test_what_is_open_outlives_the_processors_death(tmp_path: Path):
     settings = {"batch": {"max_wait_ms": 5}, "spool": {"checkpoint_s": 0.1}}
-    with processor(tmp_path, settings=settings) as up:
-        with hanging(up, "outlives") as programme:
-            until(up, "outlives", ALL)
-            up.process.kill()
-            up.process.wait(PATIENCE_S)
-            with processor(tmp_path, "--grpc", up.grpc, settings=settings) as again:
-                assert open_names(again, "outlives") == ALL
-                programme.communicate("on\n", timeout=PATIENCE_S)
-                until(again, "outlives", [])
-                assert run_of(again, "outlives")[2:5] == ("ok", 0, 3)
-                again.settled()
-                balance = "sum(received) - sum(stored) - sum(sampled_out) - sum(rejected) - sum(dead_letter)"
-                assert again.value(f"SELECT {balance} FROM ledger_1m") == 0
+    with processor(tmp_path, settings=settings) as up, hanging(up, "outlives") as programme:
+        until(up, "outlives", ALL)
+        up.process.kill()
+        up.process.wait(PATIENCE_S)
+        with processor(tmp_path, "--grpc", up.grpc, settings=settings) as again:
+            assert open_names(again, "outlives") == ALL
+            programme.communicate("on\n", timeout=PATIENCE_S)
+            until(again, "outlives", [])
+            assert run_of(again, "outlives")[2:5] == ("ok", 0, 3)
+            again.settled()
+            balance = "sum(received) - sum(stored) - sum(sampled_out) - sum(rejected) - sum(dead_letter)"
+            assert again.value(f"SELECT {balance} FROM ledger_1m") == 0

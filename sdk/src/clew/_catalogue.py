@@ -61,11 +61,13 @@ LIBRARIES = (
         own_off="ANTHROPIC_OPEN_TELEMETRY",
         extra=True,
     ),
+    # Its own spans are the agents; OpenInference's would stand beside them, and each tool would be there twice.
     Library(
         "autogen",
         "autogen-agentchat",
         ("autogen_agentchat",),
-        (f"{_INFERENCE}autogen-agentchat",),
+        ("autogen-agentchat", f"{_INFERENCE}autogen-agentchat"),
+        own_since="0.7",
         extra=True,
         beside=("openai", "anthropic"),
     ),
@@ -108,6 +110,7 @@ LIBRARIES = (
         ("llama_index.core", "llama_index"),
         (f"{OFFICIAL}llama-index", f"{_INFERENCE}llama-index"),
         extra=True,
+        beside=("openai", "anthropic"),
     ),
     # Client and server record themselves from 2 on, and hand the trace on in the request's _meta. OpenInference's
     # package makes no spans.
@@ -129,7 +132,12 @@ LIBRARIES = (
     Library("pydantic-ai", "pydantic-ai-slim", ("pydantic_ai",), ("pydantic-ai-slim",), own_since="2", extra=True),
     Library("qwen-agent", "qwen-agent", ("qwen_agent",), (f"{OFFICIAL}qwen-agent",)),
     Library(
-        "smolagents", "smolagents", ("smolagents",), (f"{OFFICIAL}smolagents", f"{_INFERENCE}smolagents"), extra=True
+        "smolagents",
+        "smolagents",
+        ("smolagents",),
+        (f"{OFFICIAL}smolagents", f"{_INFERENCE}smolagents"),
+        extra=True,
+        beside=("openai", "litellm"),
     ),
     Library("vertexai", "google-cloud-aiplatform", ("vertexai",), (f"{_INFERENCE}vertexai",)),
 )

@@ -49,22 +49,18 @@ class ImportWatch(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec the other finders give for a watched module, its loader wrapped; None for any other module."""
-        if not self._is_watched(fullname):
+        looking: set[str] = self._thread.__dict__.setdefault("looking", set())
+        if fullname in looking or not self._is_watched(fullname):  # another finder of this kind asks all others, too
             return None
-        finding: set[str] = self._thread.__dict__.setdefault("finding", set())
-        if fullname in finding:  # another finder asks all others as well: a second watch, for example
-            return None
-        finding.add(fullname)
+        looking.add(fullname)
         try:
-            for finder in list(sys.meta_path):
-                spec = None if finder is self else finder.find_spec(fullname, path, target)
-                if spec is not None:
-                    if spec.loader is not None:
-                        spec.loader = _Loader(spec.loader, fullname, self)
-                    return spec
-            return None
+            specs = (finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self)
+            spec = next((spec for spec in specs if spec is not None), None)
         finally:
-            finding.discard(fullname)
+            looking.discard(fullname)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader, fullname, self)
+        return spec
 
     def _is_watched(self, fullname: str) -> bool:
         name = fullname

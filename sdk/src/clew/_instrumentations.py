@@ -103,6 +103,7 @@ def _enable(library: Library, entries: dict[str, EntryPoint]) -> None:
 
 
 def _turn_on(library: Library, package: str, entries: dict[str, EntryPoint]) -> None:
+    _fill_gaps(package)
     if package == library.distribution:
         from clew._own_output import TURN_ON
 
@@ -116,6 +117,15 @@ def _turn_on(library: Library, package: str, entries: dict[str, EntryPoint]) -> 
         # Whether it is for this version has been seen; it may name a distribution that is not there although the
         # module is: langgraph without langchain.
         instrumentor.instrument(skip_dep_check=True)
+
+
+def _fill_gaps(package: str) -> None:
+    from clew._gaps import FILL
+
+    try:
+        FILL.get(package, lambda: None)()
+    except Exception as error:  # what the package records is recorded all the same
+        _guard.failed(f"filling the gaps of {package}", error)
 
 
 def _unsuitable(library: Library, package: str, entries: dict[str, EntryPoint]) -> str | None:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from opentelemetry.trace import get_current_span
 
 from clew import _inherited, _semconv
+from clew._relevance import is_agents_scope
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Span
+    from opentelemetry.util.types import AttributeValue
 
     from clew._inherited import Inherited, Values
 
@@ -45,13 +47,26 @@ def inherit(span: Span, parent_context: Context | None) -> None:
         for name in _inherited.FROM_SPANS:
             if name in own:
                 lineage[name] = own[name]
+    if _semconv.GEN_AI_AGENT_NAME not in lineage and (named := _named_later(get_current_span(parent_context))):
+        lineage[_semconv.GEN_AI_AGENT_NAME] = named
     if not lineage:
         return
     setattr(span, _FIELD, _Lineage(lineage, seen))
-    if any(name.startswith(_GENAI) for name in own):
+    if any(name.startswith(_GENAI) for name in own) or (not own and _is_agents(span)):
         missing = {name: value for name, value in lineage.items() if name not in own}
         if missing:
             span.set_attributes(missing)
+
+
+def _is_agents(span: Span) -> bool:
+    """Whether a span that says nothing yet is by an instrumentation of agents."""
+    scope = span.instrumentation_scope
+    return scope is not None and is_agents_scope(scope.name)
+
+
+def _named_later(parent: object) -> AttributeValue | None:
+    """The agent that a span names now and did not when it started, as some frameworks do."""
+    return (getattr(parent, "attributes", None) or {}).get(_semconv.GEN_AI_AGENT_NAME)
 
 
 def at(context: Context) -> Values:

@@ -82,13 +82,14 @@ def _parent(span: ReadableSpan, open_spans: Mapping[int, Span]) -> Span | None:
 
 def _is_agents(span: ReadableSpan) -> bool:
     scope = span.instrumentation_scope
-    if scope is not None and _is_agents_scope(scope.name):
+    if scope is not None and is_agents_scope(scope.name):
         return True
     return any(name.startswith(_ATTRIBUTES) for name in attributes_of(span))
 
 
 @lru_cache(maxsize=1024)
-def _is_agents_scope(name: str) -> bool:
+def is_agents_scope(name: str) -> bool:
+    """Whether an instrumentation's name says that its spans are an agent's."""
     return _SCOPES.search(name.lower()) is not None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from clew import _content, _guard, _semconv
 from clew._calls import name_of, traced
@@ -19,7 +19,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _Execution(Scope):
+class Parameters(Protocol):
+    """Knows what the arguments of a call are called."""
+
+    def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
+        """The arguments of one call by name."""
+        ...
+
+
+class Execution(Scope):
+    """The execution of a tool."""
+
     __slots__ = ("_args", "_attributes", "_kwargs", "_parameters")
     doing = "recording a tool"
 
@@ -27,7 +37,7 @@ class _Execution(Scope):
         self,
         name: str,
         attributes: Mapping[str, str],
-        parameters: _Parameters,
+        parameters: Parameters,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
@@ -122,6 +132,6 @@ def tool(
             attributes[_semconv.GEN_AI_TOOL_DESCRIPTION] = purpose
         span_name = f"execute_tool {known_as}"
         parameters = _Parameters(getattr(function, "__func__", function))
-        return traced(function, lambda args, kwargs: _Execution(span_name, attributes, parameters, args, kwargs))
+        return traced(function, lambda args, kwargs: Execution(span_name, attributes, parameters, args, kwargs))
 
     return decorate if function is None else decorate(function)

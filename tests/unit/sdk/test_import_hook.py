@@ -121,3 +121,15 @@ def test_imports_in_two_threads_call_once(watch):
     for thread in threads:
         thread.join()
     assert calls == [1]
+
+
+def test_two_watches_of_one_library_are_both_told(watch):
+    calls = []
+    other = ImportWatch()
+    try:
+        watch.when_imported(("wholelib",), lambda: calls.append("watch"))
+        other.when_imported(("wholelib",), lambda: calls.append("other"))
+        importlib.import_module("wholelib")
+    finally:
+        sys.meta_path.remove(other)
+    assert sorted(calls) == ["other", "watch"]

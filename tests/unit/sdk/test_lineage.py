@@ -49,3 +49,18 @@ def test_a_span_outside_any_agent_is_left_alone(tracer):
     with tracer.start_as_current_span("chat", attributes={"gen_ai.operation.name": "chat"}) as chat:
         pass
     assert dict(chat.attributes) == {"gen_ai.operation.name": "chat"}
+
+
+def test_agent_that_says_its_name_late_is_the_agent_of_calls_that_say_what_they_are_late(tracer):
+    framework = TracerProvider()
+    framework.add_span_processor(Inheriting())
+    library = framework.get_tracer("agent_framework")
+    with library.start_as_current_span("invoke_agent planner") as agent:
+        agent.set_attribute("gen_ai.agent.name", "planner")
+        with (
+            library.start_as_current_span("chat") as chat,
+            tracer.start_as_current_span("POST") as plain,
+        ):
+            chat.set_attribute("gen_ai.operation.name", "chat")
+    assert chat.attributes["gen_ai.agent.name"] == "planner"
+    assert not plain.attributes
