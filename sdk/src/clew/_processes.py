@@ -25,7 +25,6 @@ _POPEN_ENV = 10
 """Place of `env` among the arguments of `subprocess.Popen`."""
 _HANDOVER = "_clew_handover"
 _POOLS = ("concurrent.futures.process", "multiprocessing.pool")
-_FLUSH_S = 3.0
 
 
 def hook_subprocess() -> None:
@@ -36,7 +35,7 @@ def hook_subprocess() -> None:
 
 
 def hook_multiprocessing() -> None:
-    """Has processes join the run they are started in, and send their spans before they end."""
+    """Has processes join the run they are started in."""
     from multiprocessing.process import BaseProcess
 
     patch(BaseProcess, "start", _start)
@@ -158,21 +157,9 @@ def _bootstrap(bootstrap: Callable[..., int]) -> Callable[..., int]:
                 attach(_carrier.incoming(handover.carrier, Context()))
         except Exception as error:
             _guard.failed("joining the run that was handed over", error)
-        try:
-            return bootstrap(self, *args, **kwargs)
-        finally:
-            _flush()  # `multiprocessing` ends a fork with os._exit
+        return bootstrap(self, *args, **kwargs)
 
     return bootstrap_in_run
-
-
-def _flush() -> None:
-    try:
-        from clew import _runtime
-
-        _runtime.flush(_FLUSH_S)
-    except Exception as error:
-        _guard.failed("sending the last spans", error)
 
 
 class _Call:

@@ -316,7 +316,7 @@ def test_nothing_stays_behind():
         with record() as spans:
             clew.tool(len)("k")
         spans.assert_attributes("execute_tool len", {"gen_ai.tool.call.result": "1"})
-        assert _content._mode is _content.Content.OFF
+        assert _content._rules == _content.ContentRules.all(_content.Content.OFF)
     """)
 
 
