@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from opentelemetry.trace import get_current_span
+from opentelemetry.context import get_current
+from opentelemetry.trace import INVALID_SPAN, get_current_span
 
 from clew import _inherited, _semconv
 from clew._relevance import is_agents_scope
@@ -31,6 +32,7 @@ class _Lineage(NamedTuple):
 
 
 _NONE = _Lineage({}, None)
+_SAYS = frozenset(_inherited.FROM_SPANS)
 
 
 def inherit(span: Span, parent_context: Context | None) -> None:
@@ -39,7 +41,11 @@ def inherit(span: Span, parent_context: Context | None) -> None:
     Spans that are not about GenAI (HTTP calls, database queries) only pass it on.
     """
     own: Values = span.attributes.copy()  # type: ignore[union-attr]  # asking it name by name takes ten times as long
-    lineage, seen = _at(parent_context, span.get_span_context().trace_id)
+    context = get_current() if parent_context is None else parent_context
+    parent = get_current_span(context)
+    if parent is INVALID_SPAN and not _inherited.is_there(context) and _SAYS.isdisjoint(own):
+        return
+    lineage, seen = _at(context, span.get_span_context().trace_id)
     if own:
         agent = own.get(_semconv.GEN_AI_AGENT_NAME)
         if agent is not None and agent != lineage.get(_semconv.GEN_AI_AGENT_NAME):
@@ -47,7 +53,7 @@ def inherit(span: Span, parent_context: Context | None) -> None:
         for name in _inherited.FROM_SPANS:
             if name in own:
                 lineage[name] = own[name]
-    if _semconv.GEN_AI_AGENT_NAME not in lineage and (named := _named_later(get_current_span(parent_context))):
+    if _semconv.GEN_AI_AGENT_NAME not in lineage and (named := _named_later(parent)):
         lineage[_semconv.GEN_AI_AGENT_NAME] = named
     if not lineage:
         return
@@ -74,7 +80,7 @@ def at(context: Context) -> Values:
     return _at(context, get_current_span(context).get_span_context().trace_id)[0]
 
 
-def _at(context: Context | None, trace_id: int) -> _Lineage:
+def _at(context: Context, trace_id: int) -> _Lineage:
     parent: _Lineage = getattr(get_current_span(context), _FIELD, _NONE)
     handed_on = _inherited.of(context)
     if handed_on is None or handed_on is parent.seen or handed_on.trace_id not in (0, trace_id):
