@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 import clew
 from clew import _content, _redact
 from clew._limits import Limits
+from clew._prepare import prepare
 from clew._queue import ExportQueue
 
 if TYPE_CHECKING:
@@ -146,6 +147,31 @@ def measure_redaction(rounds: int) -> dict[str, float]:
     return best
 
 
+def measure_preparing(rounds: int) -> dict[str, float]:
+    """Span and mode -> microseconds of CPU time of the exporting thread for each span."""
+    prose = "The weather in Paris is sunny, 21 degrees; pack light and take the 08:15 train on platform 4. "
+    turns = [
+        {"role": role, "parts": [{"type": "text", "content": prose * 5 + str(number)}]}
+        for number, role in enumerate(("user", "assistant") * 4)
+    ]
+    spans = {
+        "tool": {"gen_ai.tool.name": "look_up", "gen_ai.tool.call.arguments": '{"key":"k"}', "clew.status": "ok"},
+        "chat, 4 kB": {"gen_ai.request.model": "m", "gen_ai.input.messages": json.dumps(turns)},
+    }
+    best = {}
+    for name, attributes in spans.items():
+        span = tracer.start_span(name, attributes=attributes)
+        for mode in _content.Content:
+            seconds = float("inf")
+            for _ in range(rounds):
+                started = thread_time()
+                for _ in range(500):
+                    prepare(span, mode)  # type: ignore[arg-type]
+                seconds = min(seconds, (thread_time() - started) / 500)
+            best[f"{name}, {mode.value}"] = seconds * 1e6
+    return best
+
+
 def measure_imports(rounds: int) -> dict[str, float]:
     """Statement -> milliseconds of CPU time of a fresh interpreter, beyond an interpreter that imports nothing."""
     statements = [
@@ -184,6 +210,7 @@ def main() -> None:
     for title, unit, numbers, yardstick in (
         ("span, no processor", "us", alone, "bare OpenTelemetry span"),
         ("span, with processor", "us", processed, "bare OpenTelemetry span"),
+        ("preparing a span", "us", measure_preparing(min(arguments.rounds, 7)), None),
         ("redaction", "MB/s", measure_redaction(min(arguments.rounds, 7)), None),
         ("import", "ms", measure_imports(min(arguments.rounds, 7)), "import opentelemetry.sdk.trace"),
     ):

@@ -83,6 +83,28 @@ def test_a_history_is_reread_by_the_next_call_of_the_run_and_by_no_other():
         assert [row["ContextRereadTokens"] for row in rows(*batches)] == [0, 100, 0]
 
 
+def test_blocks_without_their_texts_are_alike_and_not_known_again():
+    said = [{"role": "user", "parts": [{"type": "text"}]}, {"role": "assistant", "parts": [{"type": "text"}]}]
+    first, second = rows([call(1, said, tokens=100), call(2, [*said, *said], tokens=200)])
+    assert (first["ContextRereadTokens"], second["ContextRereadTokens"], second["ContextRepeatedTokens"]) == (0, 0, 0)
+
+
+def test_shares_are_those_of_the_texts_that_marks_stand_for():
+    said = [
+        message("user", f"<HASHED:300 bytes:{'0a' * 16}>"),
+        message("assistant", f"{'a' * 100}<TRUNCATED:500 characters:500 bytes:{'0b' * 16}>"),
+        message("tool", f"<HASHED:100 bytes:{'0c' * 16}>"),
+    ]
+    (row,) = rows([call(1, said, tokens=1000)])
+    assert parts(row) == {"system": 0, "tools": 0, "user": 300, "history": 600, "tool_results": 100}
+
+
+def test_texts_cut_to_the_same_beginning_are_not_the_same():
+    one, same, other = (message("user", f"{'u' * 100}<TRUNCATED:9 characters:9 bytes:{d * 32}>") for d in "aab")
+    _, second, third = rows([call(1, [one], tokens=10), call(2, [same], tokens=10), call(3, [other], tokens=10)])
+    assert (second["ContextRereadTokens"], third["ContextRereadTokens"]) == (10, 0)
+
+
 def test_the_same_block_twice_in_one_window_is_repeated():
     block = message("tool", "t" * 100)
     (row,) = rows([call(1, [block, message("user", "u" * 100), block, block], tokens=400)])

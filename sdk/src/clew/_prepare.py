@@ -17,6 +17,7 @@ from clew._patterns import own_rule
 from clew._places import EXCEPTION, Form, Place, place, place_in_event
 from clew._redact import Redactor
 from clew._reduce import Modes, reduced, reduced_field, stricter
+from clew._secrets import SECRET_FIELDS
 from clew._size import MAX_REQUEST_BYTES
 from clew._truncate import cut, cut_text, level, size
 
@@ -45,7 +46,7 @@ def prepare(span: ReadableSpan, content: ContentRules | Content) -> ReadableSpan
         span: An ended span.
         content: What is kept of content; one mode stands for all classes.
     """
-    return _preparer(content if isinstance(content, ContentRules) else ContentRules.all(content)).prepare(span)
+    return _preparer(content if isinstance(content, ContentRules) else _everywhere(content)).prepare(span)
 
 
 class _Preparer:
@@ -80,8 +81,8 @@ class _Preparer:
             and status is span.status
             and resource is span.resource
             and scope is span.instrumentation_scope
-            and all(new is old for new, old in zip(events, old_events, strict=True))
-            and all(new is old for new, old in zip(links, old_links, strict=True))
+            and (not events or all(new is old for new, old in zip(events, old_events, strict=True)))
+            and (not links or all(new is old for new, old in zip(links, old_links, strict=True)))
         ):
             return span
         return ReadableSpan(
@@ -129,6 +130,7 @@ class _Preparer:
 
 
 _preparer = lru_cache(maxsize=8)(_Preparer)
+_everywhere = lru_cache(maxsize=8)(ContentRules.all)
 
 
 class _Work:
@@ -172,7 +174,7 @@ class _Work:
         return text if text is None else self._content(_semconv.EXCEPTION_MESSAGE, text, EXCEPTION, {})
 
     def name(self, name: str) -> str:
-        """A span's name, without secrets, and without content that is not on the span either."""
+        """A name, without secrets, and without content that is not on the span either."""
         for removed in self._removed:
             if removed in name:
                 name = name.replace(removed, "[content]")
@@ -180,10 +182,12 @@ class _Work:
 
     def _plain(self, name: str, value: Any) -> Any:
         """A value that is no content."""
-        new = self._redactor.field(name.rpartition(".")[2], _first(value))
-        if new is not _first(value):
-            self.redacted = True
-            return new
+        if _names_secret(name):
+            secret = _first(value)
+            new = self._redactor.field(name.rpartition(".")[2], secret)
+            if new is not secret:
+                self.redacted = True
+                return new
         return self._finished(value, value, personal=False)
 
     def _content(self, name: str, value: Any, where: Place, beside: Mapping[str, Any]) -> Any:
@@ -207,11 +211,18 @@ class _Work:
         else:
             modes = self._modes if mixes else Modes(mode, mode, mode)
             new = reduced(value, where, modes, mode)
-        return None if new is None else self._finished(value, new, personal=mixes)
+        return None if new is None else self._finished(value, new, personal=mixes and Content.FULL in self._modes)
 
     def _finished(self, old: Any, value: Any, *, personal: bool) -> Any:
         """The value mended, redacted and short enough; `old` where it is equal to that."""
+        if type(value) is int and not personal:
+            return old if value is old else value
         if isinstance(value, str):
+            if old is value and len(value) <= self._limit and value.isascii():  # most are
+                redacted = self._redactor.text(value, personal=personal)
+                if redacted is value:
+                    self.size += len(value)
+                    return value
             if not value.isascii():
                 value = _encodable(value)
             if len(value) > _SEARCHED:
@@ -231,6 +242,11 @@ class _Work:
     def _note(self, value: Any) -> None:
         if isinstance(value, str) and len(value) >= _SHORTEST_IN_NAME and " " in value:
             self._removed.append(value)
+
+
+@lru_cache(maxsize=4096)
+def _names_secret(name: str) -> bool:
+    return name.rpartition(".")[2].lower() in SECRET_FIELDS
 
 
 def _first(value: Any) -> Any:

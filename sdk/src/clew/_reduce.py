@@ -163,16 +163,13 @@ def _definition(value: Any, own: Content, depth: int) -> Any:
     if not isinstance(value, Mapping):
         return _leaf(value, own)
     kept: dict[str, Any] = {}
-    rest: dict[str, Any] = {}
     for name, item in value.items():
         if name in ("name", "type") and _is_identifier(item):
             kept[name] = item
         elif depth and name in ("function", "functions", "tools", "function_tools", "function_declarations"):
             kept[name] = _definition(item, own, depth - 1)
         else:
-            rest[str(name)] = item
-    if rest:
-        _put(kept, "description", _leaf(rest, own))
+            _put(kept, _safe(name, own), _leaf(item, own))
     return kept
 
 
@@ -336,6 +333,10 @@ _CALL_TYPES = _words("tool_call tool-call tool_use server_tool_use function_call
 _ANSWER_TYPES = _words(
     "tool_call_response tool_result tool-result function_call_output tool_call_result function_response"
 )
+_SAYING = _CONTENTS | _CALLS
+_TELLING = _NAMES | _IDS | _INNER_CALL
+_INNER_EXECUTION = (_INNER_CALL | _INNER_ANSWER) - {"function"}
+_EXECUTION_TYPES = _CALL_TYPES | _ANSWER_TYPES
 _PART_TYPES = (
     _CALL_TYPES
     | _ANSWER_TYPES
@@ -426,10 +427,10 @@ def _safe(name: Any, mode: Content) -> str:
 
 
 def _is_message(value: Mapping[Any, Any]) -> bool:
-    said = any(name in value for name in _CONTENTS | _CALLS)
-    if said and any(_is_role(value.get(name)) for name in _ROLE_NAMES):
+    said = not _SAYING.isdisjoint(value)
+    if said and any(_is_role(value[name]) for name in _ROLE_NAMES if name in value):
         return True
-    if str(value.get("event.name", "")).startswith("gen_ai."):
+    if "event.name" in value and str(value["event.name"]).startswith("gen_ai."):
         return True
     kind = value.get("type")
     if value.get("lc") == 1 or (isinstance(kind, str) and kind in ("constructor", "message")):
@@ -440,9 +441,9 @@ def _is_message(value: Mapping[Any, Any]) -> bool:
 
 def _is_part(value: Mapping[Any, Any]) -> bool:
     kind = value.get("type")
-    if isinstance(kind, str) and kind in _CALL_TYPES | _ANSWER_TYPES:
-        return any(name in value for name in _NAMES | _IDS | _INNER_CALL)
-    if any(isinstance(value.get(name), Mapping) for name in _INNER_CALL | _INNER_ANSWER if name != "function"):
+    if isinstance(kind, str) and kind in _EXECUTION_TYPES:
+        return not _TELLING.isdisjoint(value)
+    if any(isinstance(value[name], Mapping) for name in _INNER_EXECUTION.intersection(value)):
         return True
     return kind is None and "tool_call_id" in value and "tool_name" in value  # Pydantic AI's deferred calls
 
@@ -512,13 +513,13 @@ def _part(value: Any, modes: Modes, own: Content, depth: int) -> Any:
     if not isinstance(value, Mapping) or depth <= 0:
         return _leaf(value, own)
     kind = value.get("type", value.get("block_type"))
-    if kind in _CALL_TYPES or any(isinstance(value.get(name), Mapping) for name in _INNER_CALL):
+    if kind in _CALL_TYPES or any(isinstance(value[name], Mapping) for name in _INNER_CALL.intersection(value)):
         return _called(value, modes, depth)
-    if kind in _ANSWER_TYPES or any(isinstance(value.get(name), Mapping) for name in _INNER_ANSWER):
+    if kind in _ANSWER_TYPES or any(isinstance(value[name], Mapping) for name in _INNER_ANSWER.intersection(value)):
         return _answered(value, modes, depth)
     if any(name in value for name in _ROLE_NAMES):
         return _message(value, modes, None, depth)
-    if kind is None and any(name in value for name in _ARGUMENTS) and any(name in value for name in _NAMES):
+    if kind is None and not (_ARGUMENTS.isdisjoint(value) or _NAMES.isdisjoint(value)):
         return _called(value, modes, depth)
     kept: dict[str, Any] = {}
     for name, item in value.items():

@@ -128,7 +128,9 @@ class ContextAccountant:
         known = self._read.among(in_order[fresh])
         elsewhere = row != blocks.row[first][group]
         self._read.add(in_order[fresh])
-        return _Seen(reread=order[known[group] | elsewhere], repeated=order[again])
+        # Blocks without text (content that was left out before it was sent) are alike and need not be the same.
+        told = blocks.size[order] > 0
+        return _Seen(reread=order[(known[group] | elsewhere) & told], repeated=order[again & told])
 
 
 @dataclass(frozen=True, slots=True)
