@@ -72,11 +72,9 @@ class Redactor:
             return text
         if text.lstrip()[:1] in ("{", "["):
             try:
-                document = json.loads(text)
-            except (ValueError, RecursionError):  # looks like JSON and is none: text
+                return self._json(text, json.loads(text), personal=personal)
+            except (ValueError, RecursionError):  # looks like JSON and is none, or nests too deep: text
                 pass
-            else:
-                return self._json(text, document, personal=personal)
         return _apply(rules, text)
 
     def _json(self, text: str, document: Any, *, personal: bool) -> str:

@@ -178,6 +178,12 @@ def test_json_without_secrets_keeps_its_bytes():
     assert redact_text(text, personal=True) is text
 
 
+@pytest.mark.parametrize("depth", [50, 500, 5000])
+def test_json_that_nests_deep_is_searched_too(depth):
+    text = '[{"a":' * depth + '"ines@example.com"' + "}]" * depth
+    assert redact_text(text, personal=True) == text.replace("ines@example.com", "[REDACTED:email]")
+
+
 def test_long_text_is_searched_too():
     text = "x" * 100_000 + " ines@example.com " + "y" * 100_000
     assert "[REDACTED:email]" in redact_text(text, personal=True)
