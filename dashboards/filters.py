@@ -40,6 +40,7 @@ _SELECTED = {
         "runs": ("$__timeFilter_ms(started_at)", _AGENT, _SERVICE),
         "gates": ("$__timeFilter_ms(requested_at)", _AGENT, _SERVICE),
         "loops": ("$__timeFilter_ms(started_at)", _AGENT, _SERVICE_OF_LOOP),
+        "open": ("last_seen_at >= $__fromTime AND started_at <= $__toTime", _AGENT, _SERVICE),
         "spans": (
             "$__timeFilter_ms(Timestamp)",
             chosen("AgentName", "agent"),

@@ -182,6 +182,36 @@ def _details() -> list[panels.AnyPanel]:
             width=24,
         ),
         panels.table(
+            "What runs now",
+            """
+            Where runs stand: the innermost agents, steps, tools and waiting gates that have not ended, the
+            oldest first. One far older than its kind usually takes hangs, or waits for somebody. A process
+            says every minute that its spans are open: one that was last heard of longer ago was killed. The
+            model filter does not apply here.
+            """,
+            sql("""
+                SELECT
+                  started_at AS Since,
+                  dateDiff('millisecond', started_at, last_seen_at) AS "Open for",
+                  name AS Span,
+                  agent_name AS Agent,
+                  service_name AS Service,
+                  trace_id AS Run,
+                  last_seen_at AS "Last heard of"
+                FROM open_spans
+                WHERE {open}
+                  AND (tenant_id, trace_id, span_id) NOT IN (
+                    SELECT tenant_id, trace_id, parent_span_id
+                    FROM open_spans
+                  )
+                ORDER BY started_at, trace_id, span_id
+                LIMIT 100
+                """),
+            units={"Open for": "ms"},
+            width=24,
+            run_column="Run",
+        ),
+        panels.table(
             "Slowest runs",
             """
             The twenty runs that took longest, from their first span to their last. Compare Duration with

@@ -191,6 +191,29 @@ GATES = [
 ]
 
 
+def opened(number: int, parent: int, name: str, clock: str, heard: str) -> dict:
+    """An `open_span_marks` row of a run of its own."""
+    return {
+        "trace_id": "9" * 32,
+        "span_id": f"{number:016x}",
+        "parent_span_id": f"{parent:016x}" if parent else "",
+        "name": name,
+        "agent_name": "planner",
+        "service_name": "shop",
+        "started_at": at(clock),
+        "last_seen_at": at(heard),
+        "open": 1,
+    }
+
+
+OPEN = [
+    opened(1, 0, "invoke_agent planner", "10:02:00", "10:14:00"),
+    opened(2, 1, "execute_tool crawl", "10:02:30", "10:03:30"),
+    opened(2, 1, "execute_tool crawl", "10:02:30", "10:14:00"),
+    opened(3, 1, "gate approve", "10:02:40", "10:14:00"),
+]
+
+
 def span(trace: str, number: int, clock: str, model: str, first_token_ms: float, **more: object) -> dict:
     return {
         "Timestamp": at(clock),
@@ -291,6 +314,11 @@ EXPECTED = {
         (at("10:14:00"), "", R4, 5000, 0, 3, 3, 0, "ok", 1),
         (at("10:13:00"), "scout", R3, 1000, 0, 1, 1, 1, "ok", 0),
     ],
+    # since, open for, span, agent, service, run, last heard of: no other open span is in them
+    ("clew-latency", "What runs now"): [
+        (at("10:02:30"), 690_000, "execute_tool crawl", "planner", "shop", "9" * 32, at("10:14:00")),
+        (at("10:02:40"), 680_000, "gate approve", "planner", "shop", "9" * 32, at("10:14:00")),
+    ],
     ("clew-loops", "Loops"): [(2,)],
     ("clew-loops", "Runs with a loop"): [(2 / 4,)],
     ("clew-loops", "Wasted on loops"): [(USD("0.012000004"),)],
@@ -316,6 +344,7 @@ EXPECTED = {
 def store(tmp_path_factory):
     with PanelStore(tmp_path_factory.mktemp("panels")) as store:
         tables = {"usage_1m": USAGE, "run_deltas": RUNS, "loop_versions": LOOPS, "gates": GATES, "otel_traces": SPANS}
+        tables["open_span_marks"] = OPEN
         for table, rows in tables.items():
             for row in rows:  # a part each: nothing may rely on the engine having merged them
                 store.insert(table, [row])
@@ -512,7 +541,7 @@ def test_the_reader_picks_the_data_source(uid):
 def test_reads_of_spans_are_weighted_and_counts_come_from_exact_tables(panel):
     sql = panel_sql()[panel]
     tables = set(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", sql)) - {"mapKeys"}
-    assert tables <= {"usage_1m", "runs", "loops", "gates", "otel_traces"}
+    assert tables <= {"usage_1m", "runs", "loops", "gates", "open_spans", "otel_traces"}
     if "otel_traces" in tables:
         assert "SampleWeight" in sql
 

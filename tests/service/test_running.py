@@ -129,6 +129,7 @@ def test_a_tool_that_hangs_is_seen_and_gone_when_it_ends(up: Processor, clew: Cl
     assert run_of(up, "hangs")[:5] == ("night-shift", "7", "ok", 0, 3)
     assert " running" not in clew("show", trace).out
     assert up.value("SELECT count() FROM otel_traces WHERE ServiceName = 'hangs'") == 3
+    assert " start records among the stored" in " ".join(clew("doctor", "--endpoint", f"http://{up.grpc}").out.split())
 
 
 def test_a_gate_that_waits_for_an_answer_is_seen(up: Processor):

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from clew_processor.control.metrics import Metrics
+from clew_processor.decode import starts
 from clew_processor.enrich import open_spans
 from shared.engine import fresh_store
 from shared.genai import agent, at, chat, gate, started, tool
@@ -165,8 +166,12 @@ def test_other_tenants_spans_of_the_same_ids_are_others(place: Place):
     assert place.rows("tenant_id") == [("two",)]
 
 
-def test_ended_spans_in_a_batch_with_start_records_are_what_they_are_without():
+@pytest.mark.parametrize("ranges", [0, 64])
+def test_ended_spans_in_a_batch_with_start_records_are_what_they_are_without(
+    ranges: int, monkeypatch: pytest.MonkeyPatch
+):
     """Parents, agents, usage and loops do not see what is only open."""
+    monkeypatch.setattr(starts, "_MOST_RANGES", ranges)  # taken out row by row, or in ranges
     spans = [
         chat(3, tokens={"input": 100, "output": 10}, parent_id=2, start=at(2), end=at(3)),
         agent(2, "clerk", parent_id=1, start=at(1), end=at(4)),

@@ -29,6 +29,8 @@ KEPT_S = 7 * 86_400
 """A span nobody has heard of for so long is not shown as open any more: its process is gone, or its end was lost."""
 MOST = 250_000
 """Open spans remembered at most; beyond it those not heard of for the longest are shown no more."""
+_FEW = 4096
+"""While no more are open, spans of runs without an open one are not even looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class OpenSpans:
 
     def __init__(self) -> None:
         self._open = _none()
-        self._runs = np.zeros(0, np.uint64)
+        self._runs: NDArray[np.uint64] | None = None
 
     def take(self, ended: Spans | None, started: Spans | None, over: NDArray[np.integer], now: int) -> Opened:
         """What a batch changes.
@@ -121,8 +123,10 @@ class OpenSpans:
         closed = self._ended(ended)
         news = _Records.of(started, over, ended, now) if started is not None else None
         known = self._open.find(news.open.key) if news else np.zeros(0, np.int64)
-        spans = self._open.told_again(known[known >= 0], now)
+        spans = self._open.told_again(known[known >= 0], now) if news else self._open
         closed |= spans.heard < now - KEPT_S * 10**9
+        if not news and not closed.any():
+            return Opened()
         gone, left = spans.chosen(closed), spans.chosen(~closed)
         if news:
             left = left.and_(news.open.chosen(known < 0))
@@ -144,10 +148,10 @@ class OpenSpans:
 
     def _keep(self, spans: _Open) -> None:
         self._open = spans
-        self._runs = np.unique(spans.run)
+        self._runs = np.unique(spans.run) if len(spans) <= _FEW else None
 
     def _ended(self, spans: Spans | None) -> NDArray[np.bool_]:
-        """Which of the open spans end here. Looks only at spans of runs that have open ones."""
+        """Which of the open spans end here."""
         ended = np.zeros(len(self._open), np.bool_)
         if spans is not None and len(self._open):
             rows = self._open.find(_keys_in(spans, self._runs))
@@ -202,8 +206,10 @@ def _keys(spans: Spans, rows: NDArray[np.integer]) -> NDArray[np.uint64]:
     return keys
 
 
-def _keys_in(spans: Spans, runs: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Keys of the spans that are in one of these runs, which are in order."""
+def _keys_in(spans: Spans, runs: NDArray[np.uint64] | None) -> NDArray[np.uint64]:
+    """Keys of the spans that are in one of these runs, which are in order; of all where they are None."""
+    if runs is None:
+        return _keys(spans, np.arange(spans.rows))
     if not len(runs):
         return np.zeros(0, np.uint64)
     place = np.minimum(np.searchsorted(runs, spans.run_keys), len(runs) - 1)

@@ -230,11 +230,14 @@ def _dead_letters(store: Endpoint) -> Iterator[Check]:
 def _balance(store: Endpoint) -> Iterator[Check]:
     kinds = ("received", "stored", "sampled_out", "rejected", "dead_letter")
     sums = ", ".join(f"sum({kind}) AS {kind}_spans" for kind in kinds)
+    sums += ", sumIf(ledger_1m.stored, reason = 'start_record') AS start_records"
     row = store.rows(f"SELECT {sums} FROM ledger_1m WHERE signal = 'traces'")[0]
     received, *fates = (int(row[f"{kind}_spans"]) for kind in kinds)
     said = " + ".join(f"{number:,} {kind}" for number, kind in zip(fates, kinds[1:], strict=True))
     if received == sum(fates):
-        yield Check("balance", "ok", f"spans add up: {received:,} received = {said}")
+        starts = int(row["start_records"])
+        told = f"; {plural(starts, 'start record')} among the stored" if starts else ""
+        yield Check("balance", "ok", f"spans add up: {received:,} received = {said}{told}")
     else:
         yield Check(
             "balance",
