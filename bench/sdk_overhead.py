@@ -17,7 +17,7 @@ import logging
 import resource
 import subprocess
 import sys
-from time import process_time, thread_time
+from time import monotonic, process_time, thread_time
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -39,6 +39,14 @@ bare_provider = TracerProvider(shutdown_on_exit=False)
 clew_provider = TracerProvider(shutdown_on_exit=False)
 tracer = bare_provider.get_tracer("bare")
 ATTRIBUTES = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "f", "gen_ai.tool.type": "function"}
+
+GATE = {
+    "clew.op": "gate",
+    "clew.gate.name": "g",
+    "clew.gate.kind": "policy",
+    "clew.gate.phase": "pre_tool",
+    "gen_ai.agent.name": "inside",
+}
 
 
 def function(key: str) -> dict[str, str]:
@@ -80,6 +88,14 @@ def bare() -> None:
         function("k")
 
 
+def bare_gate() -> None:
+    """A bare span that says as much as `clew.gate` does: five attributes at its start, three at its end."""
+    started = monotonic()
+    with tracer.start_as_current_span("gate g", attributes=GATE) as span:
+        waited = round((monotonic() - started) * 1000)
+        span.set_attributes({"clew.gate.outcome": "allow", "clew.gate.wait_ms": waited, "clew.status": "ok"})
+
+
 def step() -> None:
     """`clew.step`."""
     with clew.step("act"):
@@ -114,6 +130,7 @@ def measure(times: int, rounds: int) -> dict[str, float]:
         "@clew.tool, content on": (full, lambda: inside(lambda: tool("k"), times)),
         "async @clew.tool, content off": (off, lambda: asyncio.run(_awaited(times))),
         "clew.step": (off, lambda: inside(step, times)),
+        "bare span saying what a gate says": (off, lambda: inside(bare_gate, times)),
         "clew.gate": (off, lambda: inside(gate, times)),
     }
     best = dict.fromkeys(candidates, float("inf"))

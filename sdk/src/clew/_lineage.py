@@ -13,8 +13,11 @@ from opentelemetry.trace import INVALID_SPAN, get_current_span
 
 from clew import _inherited, _semconv
 from clew._relevance import is_agents_scope
+from clew._size import attributes_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Span
     from opentelemetry.util.types import AttributeValue
@@ -27,6 +30,7 @@ _GENAI = ("gen_ai.", "clew.", "mcp.")
 
 class _Lineage(NamedTuple):
     values: Values
+    """Never changed: spans of one agent share them."""
     seen: Inherited | None
     """What the context handed on when the span started: it is in the values, where the span did not know better."""
 
@@ -40,28 +44,35 @@ def inherit(span: Span, parent_context: Context | None) -> None:
 
     Spans that are not about GenAI (HTTP calls, database queries) only pass it on.
     """
-    own: Values = span.attributes.copy()  # type: ignore[union-attr]  # asking it name by name takes ten times as long
+    own = attributes_of(span)
     context = get_current() if parent_context is None else parent_context
     parent = get_current_span(context)
     if parent is INVALID_SPAN and not _inherited.is_there(context) and _SAYS.isdisjoint(own):
         return
-    lineage, seen = _at(context, span.get_span_context().trace_id)
-    if own:
-        agent = own.get(_semconv.GEN_AI_AGENT_NAME)
-        if agent is not None and agent != lineage.get(_semconv.GEN_AI_AGENT_NAME):
-            lineage.pop(_semconv.GEN_AI_AGENT_VERSION, None)  # it is another agent's
-        for name in _inherited.FROM_SPANS:
-            if name in own:
-                lineage[name] = own[name]
-    if _semconv.GEN_AI_AGENT_NAME not in lineage and (named := _named_later(parent)):
-        lineage[_semconv.GEN_AI_AGENT_NAME] = named
-    if not lineage:
+    lineage = _at(context, span.get_span_context().trace_id)
+    values = lineage.values
+    new = {name: own[name] for name in _inherited.FROM_SPANS if name in own and own[name] != values.get(name)}
+    if _semconv.GEN_AI_AGENT_NAME in new:
+        if _semconv.GEN_AI_AGENT_VERSION not in new and _semconv.GEN_AI_AGENT_VERSION in values:
+            values = {name: value for name, value in values.items() if name != _semconv.GEN_AI_AGENT_VERSION}
+    elif _semconv.GEN_AI_AGENT_NAME not in values and (named := _named_later(parent)):
+        new[_semconv.GEN_AI_AGENT_NAME] = named
+    if new:
+        values = values | new
+        lineage = _Lineage(values, lineage.seen)
+    elif not values:
         return
-    setattr(span, _FIELD, _Lineage(lineage, seen))
-    if any(name.startswith(_GENAI) for name in own) or (not own and _is_agents(span)):
-        missing = {name: value for name, value in lineage.items() if name not in own}
-        if missing:
-            span.set_attributes(missing)
+    setattr(span, _FIELD, lineage)
+    if _is_genai(own) or (not own and _is_agents(span)):
+        for name in [name for name in values if name not in own]:
+            span.set_attribute(name, values[name])
+
+
+def _is_genai(attributes: Mapping[str, object]) -> bool:
+    for name in attributes:  # noqa: SIM110  # a generator would cost more than the rest
+        if name.startswith(_GENAI):
+            return True
+    return False
 
 
 def _is_agents(span: Span) -> bool:
@@ -77,12 +88,12 @@ def _named_later(parent: object) -> AttributeValue | None:
 
 def at(context: Context) -> Values:
     """What a span started in this context would inherit."""
-    return _at(context, get_current_span(context).get_span_context().trace_id)[0]
+    return dict(_at(context, get_current_span(context).get_span_context().trace_id).values)
 
 
 def _at(context: Context, trace_id: int) -> _Lineage:
     parent: _Lineage = getattr(get_current_span(context), _FIELD, _NONE)
     handed_on = _inherited.of(context)
     if handed_on is None or handed_on is parent.seen or handed_on.trace_id not in (0, trace_id):
-        return _Lineage(dict(parent.values), parent.seen)
+        return parent
     return _Lineage(parent.values | handed_on.values, handed_on)

@@ -149,9 +149,11 @@ class ExportQueue(SpanProcessor):
 
     def _take(self, span: ReadableSpan) -> None:
         context = span.context
-        if context is None or not context.trace_flags.sampled:
+        if context is None:
             return
         opened = self._open.pop(context.span_id, None)
+        if opened is None and not context.trace_flags.sampled:
+            return
         if self._inherited and context.span_id in self._inherited:
             return
         if self.relevance is not None and not self.relevance.wants(span, opened, self._open):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,9 +15,11 @@ T = TypeVar("T")
 
 def known(what: str, word: str, allowed: Collection[str], *, otherwise: T) -> str | T:
     """The word if it is allowed; else `otherwise`, and a warning the first time that names what is allowed."""
-    with suppress(Exception):  # anything may be passed, and nothing may be raised
+    try:
         if isinstance(word, str) and word in allowed:
             return word
+    except Exception:  # noqa: S110  # anything may be passed; `suppress` would cost more than the rest
+        pass
     given = _guard.as_text(word)
     _guard.warn_once(
         f"{what} {given}",
