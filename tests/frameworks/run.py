@@ -159,8 +159,8 @@ def replayed(sent: Sent) -> list[dict[str, Any]]:
 def tree(lines: Sequence[Mapping[str, Any]]) -> str:
     """The spans as text: a line each, children indented under their parent, traces apart.
 
-    Spans of one parent stand in order of their start; whole traces and siblings that ran at the same time are sorted by
-    what they say, so that the order of chance is not in it.
+    Spans of one parent stand in order of their start, MCP's notifications last: when the other process sees one is
+    chance. Traces are sorted by what they say, where there are several.
     """
     spans = [line for line in lines if "span" in line]
     scopes: dict[tuple[int, int], set[str]] = {}
@@ -170,6 +170,9 @@ def tree(lines: Sequence[Mapping[str, Any]]) -> str:
     below: dict[Any, list[Mapping[str, Any]]] = {}
     for span in spans:
         below.setdefault(span.get("parent"), []).append(span)
+
+    for children in below.values():
+        children.sort(key=lambda span: span["SpanName"].startswith("notifications/"))
 
     def drawn(span: Mapping[str, Any], depth: int) -> str:
         own = "  " * depth + _line(span, twice=_tokens(span) in twice)
