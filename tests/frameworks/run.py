@@ -131,6 +131,7 @@ def run_file(program: Path, python: Path, scenario: str, *, name: str, environ: 
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # no fetching of prices
             "OPENAI_API_KEY": "sk-test",
             "OPENAI_BASE_URL": f"{server.url}/v1",
+            "OPENAI_API_BASE": f"{server.url}/v1",  # its older name, LlamaIndex reads no other
             "ANTHROPIC_API_KEY": "sk-test",
             "ANTHROPIC_BASE_URL": server.url,
             "GOOGLE_API_KEY": "test",
