@@ -285,10 +285,12 @@ class ModelServer:
 
     Attributes:
         ledger: A line for each request, in the order they were answered.
+        pace_s: Seconds between the pieces of a stream.
     """
 
-    def __init__(self, scenario: str, *, ledger: Path | None = None) -> None:
+    def __init__(self, scenario: str, *, ledger: Path | None = None, pace_s: float = 0.004) -> None:
         self.scenario = scenario
+        self.pace_s = pace_s
         self.ledger: list[dict[str, Any]] = []
         self._file = ledger
         self._lock = threading.Lock()
@@ -456,7 +458,7 @@ def _handler(server: ModelServer) -> type[BaseHTTPRequestHandler]:
                     chunk = event if isinstance(event, bytes) else event.encode()
                     self.wfile.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
                     self.wfile.flush()
-                    time.sleep(0.004)
+                    time.sleep(server.pace_s)
                 self.wfile.write(b"0\r\n\r\n")
             except ConnectionError:  # a client that leaves early
                 self.close_connection = True

@@ -41,7 +41,7 @@ async def streamed_async(prompt):
 
 async def left_async(prompt):
     async with agent().run_stream(prompt) as result:
-        async for piece in result.stream_text(delta=True):
+        async for piece in result.stream_text(delta=True, debounce_by=None):
             return piece
     return None
 
