@@ -64,21 +64,26 @@ def sink():
         yield sink
 
 
+def ended(sink):
+    """The spans that came, without the records of those that were still open."""
+    return [span for span in sink.spans if "clew.pending" not in attributes(span)]
+
+
 def arguments(sink, name="execute_tool tool"):
     """How often each call of the tool arrived."""
     return Counter(
         attributes(span)["gen_ai.tool.call.arguments"].partition(":")[2].strip('"}')
-        for span in sink.spans
+        for span in ended(sink)
         if span.name == name
     )
 
 
 def assert_whole(sink):
     """No span twice, and each tool of an agent's under its agent."""
-    ids = Counter(span.span_id for span in sink.spans)
+    ids = Counter(span.span_id for span in ended(sink))
     assert ids.total() == len(ids)
-    agents = {span.span_id for span in sink.spans if span.name == "invoke_agent agent"}
-    parents = [span.parent_span_id for span in sink.spans if span.name == "execute_tool tool" and span.parent_span_id]
+    agents = {span.span_id for span in ended(sink) if span.name == "invoke_agent agent"}
+    parents = [span.parent_span_id for span in ended(sink) if span.name == "execute_tool tool" and span.parent_span_id]
     assert sorted(parents) == sorted(agents)
 
 
@@ -206,7 +211,8 @@ def test_fork_in_the_middle_of_an_export_harms_neither(sink):
         "assert clew.flush(60)\n"
     )
     done = run(code, sink.endpoint, OTEL_BSP_SCHEDULE_DELAY="1")
-    assert (done.returncode, done.stderr) == (0, "")
+    said = [line for line in done.stderr.splitlines() if "fork_posix.cc" not in line]  # gRPC's own remark on forks
+    assert (done.returncode, said) == (0, [])
     found = arguments(sink)
     assert found.total() == 20 * 31
     assert all(found[f"child {number}"] == 1 for number in range(20))

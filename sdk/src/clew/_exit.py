@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from clew import _guard
-from clew._queue import SHUTDOWN_S
+from clew._queue import LONGEST_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ def _catch_sigterm(queue: ExportQueue) -> None:
 
     def terminate(number: int, frame: FrameType | None) -> None:
         if callable(previous):
-            _within_deadline(queue.force_flush)
+            _within_deadline(queue.settle)
             previous(number, frame)
             return
         _within_deadline(lambda: _send_everything(queue))
@@ -72,7 +72,7 @@ def _catch_sigterm(queue: ExportQueue) -> None:
 
 def _send_everything(queue: ExportQueue) -> None:
     queue.end_open_spans()
-    queue.force_flush()
+    queue.settle()
 
 
 def _within_deadline(work: Callable[[], object]) -> None:
@@ -95,4 +95,4 @@ def _within_deadline(work: Callable[[], object]) -> None:
         _thread.start_new_thread(run, ())
     except RuntimeError:  # no thread to be had: the signal matters more
         return
-    done.acquire(timeout=SHUTDOWN_S)
+    done.acquire(timeout=LONGEST_S)

@@ -15,6 +15,7 @@ import os
 import threading
 from collections import deque
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
@@ -42,7 +43,11 @@ _logger = logging.getLogger("clew")
 MAX_OPEN_SPANS = 10_000
 """Open spans remembered for the end of the process; the oldest beyond it are only forgotten here."""
 SHUTDOWN_S = 3.0
-"""How long the end of the process waits for the receiver at most."""
+"""How long the end of the process waits for an answer of the receiver, one after the other."""
+CONNECTING_S = 10.0
+"""How long it waits for the exporter to be imported before: that ends, and on a busy machine takes seconds."""
+LONGEST_S = 20.0
+"""How long it waits altogether, as long as answers come."""
 _CLOSING_S = 0.5
 """How long the thread may then take to notice that its connection is closed."""
 _SENT_BY_THE_PARENT: list[Sender] = []
@@ -94,6 +99,7 @@ class ExportQueue(SpanProcessor):
         self._settled = threading.Condition()
         self._starting = threading.Lock()
         self._worker: threading.Thread | None = None
+        self._connected = False
         self._stopping = False
         self._closed = False
         self._ended = Counter()  # spans that came in
@@ -210,17 +216,39 @@ class ExportQueue(SpanProcessor):
         This is the provider's end, not the process's: a programme's own provider may be shut down while agents are
         still open, and be followed by another.
         """
-        self.force_flush(round(SHUTDOWN_S * 1000))
+        self.settle()
+
+    def settle(self, timeout_s: float = SHUTDOWN_S) -> None:
+        """Waits until what has ended is out, while that goes on: for each answer of the receiver so many seconds."""
+        worker = self._worker
+        if worker is None or not worker.is_alive():
+            return
+        until = monotonic() + LONGEST_S
+        goal = self._ended.value
+        self._bell.put(None)
+        went_on = True
+        while went_on and not self._closed and not self._is_settled(goal):
+            before = self._progress()
+            patience = timeout_s if self._connected else CONNECTING_S
+            with self._settled:
+                went_on = self._settled.wait_for(
+                    lambda before=before: self._progress() != before,  # type: ignore[misc]
+                    max(0.0, min(patience, until - monotonic())),
+                )
+
+    def _progress(self) -> tuple[bool, bool, int, int]:
+        return self._connected, self._closed, self._delivered, self.dropped
 
     def close(self, timeout_s: float = SHUTDOWN_S) -> None:
-        """Sends what is left, for at most `timeout_s` seconds; what could not be sent is counted and reported."""
+        """Sends what is left, as `settle` does; what could not be sent is counted and reported."""
         if self._stopping:
             return
         self._stopping = True
         worker = self._worker
         self._bell.put(None)
         if worker is not None:
-            worker.join(timeout_s)
+            self.settle(timeout_s)
+            worker.join(_CLOSING_S)
             if worker.is_alive():
                 self._sender.close()
                 worker.join(_CLOSING_S)
@@ -254,6 +282,8 @@ class ExportQueue(SpanProcessor):
         try:
             self.when_started()
             self._sender.connect()
+            self._connected = True
+            self._settle(0, 0)
             while not self._stopping:
                 self._wait()
                 self._drain()
