@@ -22,10 +22,11 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 import clew
-from clew import _content, _queue
-from clew._limits import Limits
-from clew._queue import ExportQueue
-from clew._relevance import Relevance
+from clew import _content
+from clew._export import queue as _queue
+from clew._export.limits import Limits
+from clew._export.queue import ExportQueue
+from clew._export.relevance import Relevance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Sequence

@@ -25,10 +25,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 import clew
-from clew import _content, _redact
-from clew._limits import Limits
-from clew._prepare import prepare
-from clew._queue import ExportQueue
+from clew import _content
+from clew._content import redact
+from clew._content.prepare import prepare
+from clew._export.limits import Limits
+from clew._export.queue import ExportQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -151,7 +152,7 @@ def measure_redaction(rounds: int) -> dict[str, float]:
         "messages as JSON, one address": json.dumps([{"role": "user", "parts": [{"content": prose + "a@b.org"}]}]),
         "base64": "QUJD" * 25_000,
     }
-    redactor = _redact.Redactor()
+    redactor = redact.Redactor()
     best = {}
     for name, text in texts.items():
         seconds = float("inf")

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
-from clew import _hashing
-from clew._content import Content
-from clew._prepare import prepare
+from clew._content import Content, hashing
+from clew._content.prepare import prepare
 from corpus.golden import Payload, corpus, rows, text
 from shared.payloads import LOGS, bodies
 from shared.readable_spans import readable_spans
@@ -49,9 +48,9 @@ NOT_QUITE = {"payloads/openinference__llama-index__openinference__S11"}
 def key() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLEW_CONTENT_KEY", "the key of these tests")
-        _hashing._key.cache_clear()
+        hashing._key.cache_clear()
         yield
-    _hashing._key.cache_clear()
+    hashing._key.cache_clear()
 
 
 def texts(value: Any) -> Iterator[str]:

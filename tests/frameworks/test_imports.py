@@ -15,7 +15,7 @@ import clew.auto, clew
 with clew.step("act"):
     pass
 libraries = clew.instrumentations()
-from clew._catalogue import LIBRARIES
+from clew._instrument.catalogue import LIBRARIES
 roots = {module.partition(".")[0] if not module.startswith("google.") else module
          for library in LIBRARIES for module in library.modules}
 print(json.dumps([

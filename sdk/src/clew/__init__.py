@@ -4,14 +4,14 @@
 which agent runs, its tools, its steps, the gates it passes, and what came of the task.
 """
 
-from clew._agent import agent
-from clew._gate import Gate, gate
-from clew._instrumentations import Instrumentation, instrumentations
-from clew._outcome import outcome
-from clew._propagation import baggage, environment, headers, joined
+from clew._instrument.instrumentations import Instrumentation, instrumentations
+from clew._propagate.propagation import baggage, environment, headers, joined
 from clew._setup import flush, init
-from clew._step import Step, step
-from clew._tool import tool
+from clew._spans.agent import agent
+from clew._spans.gate import Gate, gate
+from clew._spans.outcome import outcome
+from clew._spans.step import Step, step
+from clew._spans.tool import tool
 from clew._version import __version__
 from clew.errors import ClewError, SettingError
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import opentelemetry.sdk._logs  # noqa: F401  # the exporter imports it, and Python on its way out could not any more
 
-from clew import _carrier, _content, _guard, _hooks, _http, _processes, _provider, _settings
-from clew._exit import at_end_of_process
-from clew._exporter import Destination
-from clew._instrumentations import enable_all
-from clew._limits import Limits
-from clew._queue import ExportQueue
-from clew._relevance import Relevance
+from clew import _content, _guard, _settings
+from clew._export import provider as _provider
+from clew._export.exit import at_end_of_process
+from clew._export.exporter import Destination
+from clew._export.limits import Limits
+from clew._export.queue import ExportQueue
+from clew._export.relevance import Relevance
+from clew._instrument.instrumentations import enable_all
+from clew._propagate import carrier, hooks, http, processes
 from clew._settings import Spans
 
 if TYPE_CHECKING:
@@ -97,10 +99,10 @@ def _start(settings: Settings) -> None:
         provider.add_span_processor(_queue)
         at_end_of_process(_queue)  # registered last, so called first: before clew's own provider is shut down
     _content.set_rules(rules)
-    _http.set_own_hosts(settings.propagate_to)
-    _carrier.install_propagator()
-    _hooks.install()
-    _processes.join_from_environment()
+    http.set_own_hosts(settings.propagate_to)
+    carrier.install_propagator()
+    hooks.install()
+    processes.join_from_environment()
     enable_all()
 
 

@@ -187,7 +187,7 @@ def _one_of(setting: str, given: object, word: str, enumeration: type[StrEnum], 
 def _check_patterns(setting: str, patterns: Sequence[tuple[str, str]]) -> None:
     if not patterns:
         return
-    from clew._patterns import PatternError, own_rule
+    from clew._content.patterns import PatternError, own_rule
 
     for name, pattern in patterns:
         try:

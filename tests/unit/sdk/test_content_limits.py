@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 
 from clew._content import Content, ContentRules
-from clew._prepare import prepare
-from clew._truncate import cut, size
+from clew._content.prepare import prepare
+from clew._content.truncate import cut, size
 
 LIMIT = 4096
 RULES = replace(ContentRules.all(Content.FULL), limit_bytes=LIMIT)

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.trace import Status, StatusCode
 
-from clew import _hashing
-from clew._content import Content, ContentRules
-from clew._hashing import mark
-from clew._places import place
-from clew._prepare import prepare
+from clew._content import Content, ContentRules, hashing
+from clew._content.hashing import mark
+from clew._content.places import place
+from clew._content.prepare import prepare
 
 MARK = re.compile(r"<HASHED:(\d+) bytes:[0-9a-f]{32}>")
 
@@ -27,9 +26,9 @@ MARK = re.compile(r"<HASHED:(\d+) bytes:[0-9a-f]{32}>")
 @pytest.fixture(autouse=True)
 def key(monkeypatch):
     monkeypatch.setenv("CLEW_CONTENT_KEY", "the key of these tests")
-    _hashing._key.cache_clear()
+    hashing._key.cache_clear()
     yield
-    _hashing._key.cache_clear()
+    hashing._key.cache_clear()
 
 
 def make_span(attributes, events=(), status=None, name="chat"):
@@ -442,7 +441,7 @@ def test_hashing_twice_says_the_same(value):
 
 def test_processes_of_one_user_have_one_key(tmp_path):
     """Many at once, the first of which make it."""
-    code = "from clew._hashing import mark; print(mark('x'))"
+    code = "from clew._content.hashing import mark; print(mark('x'))"
     environment = {k: v for k, v in os.environ.items() if k != "CLEW_CONTENT_KEY"} | {"XDG_DATA_HOME": str(tmp_path)}
     started = [
         subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) for _ in range(4)
@@ -456,7 +455,7 @@ def test_processes_of_one_user_have_one_key(tmp_path):
 def test_another_key_makes_other_hashes(monkeypatch):
     before = mark("x")
     monkeypatch.setenv("CLEW_CONTENT_KEY", "another")
-    _hashing._key.cache_clear()
+    hashing._key.cache_clear()
     assert mark("x") != before
 
 

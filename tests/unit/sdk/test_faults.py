@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace.sampling import Sampler
 import clew
 from clew import _guard
 from clew._content import Content
-from clew._limits import Limits
-from clew._queue import ExportQueue
+from clew._export.limits import Limits
+from clew._export.queue import ExportQueue
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +133,7 @@ def sent(monkeypatch):
     queue = ExportQueue(lambda: destination, Content.FULL, Limits(1000, 100, 60.0))
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(queue)
-    monkeypatch.setattr("clew._scope._tracer", provider.get_tracer("clew"))
+    monkeypatch.setattr("clew._spans.scope._tracer", provider.get_tracer("clew"))
     yield destination
     with clew.step("act", name="afterwards"):
         pass
@@ -280,7 +280,7 @@ def test_failures_of_other_parts_of_opentelemetry_stay_outside(monkeypatch, brok
     provider = TracerProvider(shutdown_on_exit=False, sampler=Failing() if broken == "sampler" else None)
     if broken == "processor":
         provider.add_span_processor(Failing())
-    monkeypatch.setattr("clew._scope._tracer", provider.get_tracer("clew"))
+    monkeypatch.setattr("clew._spans.scope._tracer", provider.get_tracer("clew"))
 
     @clew.agent
     def agent():

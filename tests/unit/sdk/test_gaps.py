@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from clew import _guard
-from clew._catalogue import LIBRARIES
-from clew._gaps import FILL, _wrap
+from clew._instrument.catalogue import LIBRARIES
+from clew._instrument.gaps import FILL, _wrap
 
 if TYPE_CHECKING:
     import pytest
 
-    from clew._scope import Scope
+    from clew._spans.scope import Scope
 
 
 class Framework:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from clew._import_hook import ImportWatch
+from clew._instrument.import_hook import ImportWatch
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_two_watches_of_one_library_both_call(watch):
     finally:
         sys.meta_path.remove(second)
     assert sorted(calls) == ["first", "second"]
-    assert type(module.__spec__.loader).__module__ != "clew._import_hook"
+    assert type(module.__spec__.loader).__module__ != "clew._instrument.import_hook"
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("wholelib.missing")
 

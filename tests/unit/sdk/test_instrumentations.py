@@ -11,8 +11,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Status, StatusCode
 
 import clew
-from clew._catalogue import LIBRARIES, OFFICIAL
-from clew._mend import mended
+from clew._export.mend import mended
+from clew._instrument.catalogue import LIBRARIES, OFFICIAL
 from clew.cli.doctor import _libraries
 
 PYPROJECT = Path(__file__).parents[3] / "sdk" / "pyproject.toml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-from clew._lineage import inherit
+from clew._propagate.lineage import inherit
 
 
 class Inheriting(SpanProcessor):

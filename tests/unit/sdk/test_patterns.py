@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clew._patterns import MAX_WAYS, PatternError, own_rule
+from clew._content.patterns import MAX_WAYS, PatternError, own_rule
 
 TAKEN = [
     "EMP-[0-9]{6}",

@@ -22,7 +22,9 @@ from opentelemetry.context import attach, detach
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import clew
-from clew import _carrier, _guard, _http
+from clew import _guard
+from clew._propagate import carrier as _carrier
+from clew._propagate import http as _http
 from clew.testing import record
 
 elsewhere = trace.get_tracer("elsewhere")
@@ -296,7 +298,7 @@ def test_what_somebody_else_has_put_around_it_since_is_left_in_place():
 
 def test_failure_of_clew_itself_does_not_keep_a_thread_from_starting(recorded, monkeypatch, caplog):
     monkeypatch.setattr(_guard, "strict", False)
-    monkeypatch.setattr("clew._threads._while_the_run_lasts", lambda _: 1 / 0)
+    monkeypatch.setattr("clew._propagate.threads._while_the_run_lasts", lambda _: 1 / 0)
     inside(in_thread)
     recorded.assert_tree("invoke_agent agent\n  step act\nexecute_tool look_up")
     assert "handing a run on to a thread" in caplog.text

@@ -12,12 +12,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
-from clew import _guard, _queue, _sender, _size
+from clew import _guard
 from clew._content import Content
-from clew._exporter import TooLarge
-from clew._limits import Limits
-from clew._prepare import prepare
-from clew._queue import ExportQueue
+from clew._content.prepare import prepare
+from clew._export import queue as _queue
+from clew._export import sender, size
+from clew._export.exporter import TooLarge
+from clew._export.limits import Limits
+from clew._export.queue import ExportQueue
 
 
 class Destination:
@@ -40,7 +42,7 @@ class Destination:
         self.free.wait(30)
         if self.fails or self.closed:
             return False
-        if sum(_size.wire(span) for span in spans) > self.most_bytes:
+        if sum(size.wire(span) for span in spans) > self.most_bytes:
             raise TooLarge("larger than max")
         self.spans += spans
         self.batches.append([span.name for span in spans])
@@ -100,7 +102,7 @@ def test_full_batch_is_sent_without_waiting(make, destination):
 
 
 def test_long_conversations_are_cut_into_requests_by_size(make, destination, monkeypatch):
-    monkeypatch.setattr(_size, "MAX_REQUEST_BYTES", 1500)
+    monkeypatch.setattr(size, "MAX_REQUEST_BYTES", 1500)
     queue, tracer = make()
     record(tracer, "a", "b", "c", text="x" * 400)
     record(tracer, "d", text="x" * 5000)
@@ -165,7 +167,7 @@ def test_size_of_a_span_is_counted_in_bytes(character):
     span.end()
     sent = prepare(span, Content.FULL)  # mends what UTF-8 cannot write
     encoded = encode_spans([sent]).resource_spans[0].scope_spans[0].spans[0].ByteSize()
-    assert encoded <= _size.wire(sent) < encoded + 1000
+    assert encoded <= size.wire(sent) < encoded + 1000
 
 
 def test_request_the_receiver_finds_too_large_is_sent_in_parts(make, destination):
@@ -212,7 +214,11 @@ def test_span_may_end_while_another_is_taken_by_the_same_thread(make, destinatio
 
     def interrupted(frame, event, argument):
         nonlocal depth
-        if event == "line" and not depth and frame.f_code.co_filename.endswith(("_queue.py", "_counter.py")):
+        if (
+            event == "line"
+            and not depth
+            and frame.f_code.co_filename.endswith(("_export/queue.py", "_export/counter.py"))
+        ):
             depth = 1
             names.append(f"inner {len(names)}")
             record(tracer, names[-1])
@@ -280,7 +286,7 @@ def test_forgotten_open_spans_are_bounded(make, monkeypatch):
 
 def test_span_that_cannot_be_redacted_is_not_sent(make, destination, monkeypatch):
     monkeypatch.setattr(_guard, "strict", False)
-    monkeypatch.setattr(_sender, "prepare", lambda span, _: 1 / 0 if span.name == "bad" else span)
+    monkeypatch.setattr(sender, "prepare", lambda span, _: 1 / 0 if span.name == "bad" else span)
     queue, tracer = make()
     record(tracer, "good", "bad", "fine")
     assert not queue.force_flush()

@@ -16,10 +16,10 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, Status, StatusCode
 
 from clew._content import Content
-from clew._patterns import own_rule
-from clew._prepare import prepare
-from clew._redact import Redactor
-from clew._secrets import PERSONAL, SECRET_FIELDS, SECRETS
+from clew._content.patterns import own_rule
+from clew._content.prepare import prepare
+from clew._content.redact import Redactor
+from clew._content.secrets import PERSONAL, SECRET_FIELDS, SECRETS
 
 REDACTOR = Redactor()
 redact, redact_text = REDACTOR.redact, REDACTOR.text

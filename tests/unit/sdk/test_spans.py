@@ -335,7 +335,7 @@ def test_words_of_a_wrong_type_are_no_matter(recorded):
 
 def test_failure_of_clew_itself_does_not_reach_the_agent(recorded, monkeypatch, caplog):
     monkeypatch.setattr(_guard, "strict", False)
-    monkeypatch.setattr("clew._scope.set_span_in_context", lambda *_: 1 / 0)
+    monkeypatch.setattr("clew._spans.scope.set_span_in_context", lambda *_: 1 / 0)
 
     @clew.agent
     def run():

@@ -12,9 +12,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from clew._content import Content
-from clew._limits import Limits
-from clew._queue import ExportQueue
-from clew._starts import AGAIN_S, AWAY_S, StartRecords
+from clew._export.limits import Limits
+from clew._export.queue import ExportQueue
+from clew._export.starts import AGAIN_S, AWAY_S, StartRecords
 
 SECOND = 10**9
 AGENT = {"gen_ai.operation.name": "invoke_agent"}

@@ -68,8 +68,8 @@ reveal_type(clew.flush(1))
 reveal_type(clew.instrumentations()[0].version)
 """
 REVEALED = [
-    "clew._step.Step",
-    "clew._gate.Gate",
+    "clew._spans.step.Step",
+    "clew._spans.gate.Gate",
     "def (order: str, *, deep: bool =) -> dict[str, int]",
     "dict[str, int]",
     "def (query: str) -> Coroutine[Any, Any, list[str]]",

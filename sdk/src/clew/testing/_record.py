@@ -11,7 +11,9 @@ import opentelemetry.sdk.trace
 from opentelemetry.context import Context, attach, get_current
 from opentelemetry.trace import get_current_span
 
-from clew import _content, _gate, _hooks, _settings
+from clew import _content, _settings
+from clew._propagate import hooks
+from clew._spans import gate
 from clew.errors import ClewError
 from clew.testing._clock import Clock
 from clew.testing._recording import Recording
@@ -51,10 +53,10 @@ def record(content: ContentSetting = "full") -> Iterator[Recording]:
         clock, tap = Clock(), Tap()
         with ExitStack() as stack:
             stack.enter_context(_attribute(opentelemetry.sdk.trace, "time_ns", clock.time_ns))
-            stack.enter_context(_attribute(_gate, "monotonic", clock.monotonic))
+            stack.enter_context(_attribute(gate, "monotonic", clock.monotonic))
             stack.enter_context(_attribute(_content, "_rules", rules))
             stack.enter_context(_variable(_settings.CAPTURE_CONTENT, rules.captured()))
-            stack.enter_context(_hooks.installed())
+            stack.enter_context(hooks.installed())
             stack.enter_context(_outside_of_any_run())
             stack.enter_context(tapped(tap))
             yield Recording(tap, clock, rules)

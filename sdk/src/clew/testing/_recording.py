@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import SpanKind
 
 from clew import _semconv
-from clew._prepare import prepare
+from clew._content.prepare import prepare
 from clew.testing import _tree
 from clew.testing._notes import error_of, value_text
 

@@ -18,8 +18,8 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.util._once import Once
 
-from clew import _lineage
-from clew._queue import ExportQueue
+from clew._export.queue import ExportQueue
+from clew._propagate import lineage
 from clew.errors import ClewError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Tap(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Notes a span, and gives it what it would inherit on its way to a processor."""
-        _lineage.inherit(span, parent_context)
+        lineage.inherit(span, parent_context)
         with self._lock:
             self._started[span.get_span_context().span_id] = span
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from clew._content import Content
-from clew._hashing import canonical, mark, parsed, told
-from clew._places import Form, Place
+from clew._content.hashing import canonical, mark, parsed, told
+from clew._content.places import Form, Place
 
 _DEPTH = 12
 """Deepest nesting that is looked into; what is deeper is one text."""

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.sdk.trace import SpanProcessor
 
-from clew import _guard, _lineage, _semconv
-from clew._counter import Counter
-from clew._sender import Sender
-from clew._size import MAX_REQUEST_BYTES, memory
-from clew._starts import StartRecords
+from clew import _guard, _semconv
+from clew._export.counter import Counter
+from clew._export.sender import Sender
+from clew._export.size import MAX_REQUEST_BYTES, memory
+from clew._export.starts import StartRecords
+from clew._propagate import lineage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
     from clew._content import Content, ContentRules
-    from clew._exporter import Destination
-    from clew._limits import Limits
-    from clew._relevance import Relevance
+    from clew._export.exporter import Destination
+    from clew._export.limits import Limits
+    from clew._export.relevance import Relevance
 
 _logger = logging.getLogger("clew")
 
@@ -137,7 +138,7 @@ class ExportQueue(SpanProcessor):
         context = span.get_span_context()
         if context is None or not context.trace_flags.sampled:
             return
-        _lineage.inherit(span, parent_context)
+        lineage.inherit(span, parent_context)
         if self.relevance is not None:
             self.relevance.started(span, parent_context, self._open)
         self._open[context.span_id] = span

@@ -8,8 +8,8 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Status
 
 from clew import _semconv
-from clew._size import wire, wire_value
-from clew._truncate import cut_text
+from clew._content.truncate import cut_text
+from clew._export.size import wire, wire_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.context import attach, get_current, set_value
 
-from clew import _carrier, _guard, _inherited, _lineage, _scope, _semconv
+from clew import _guard, _semconv
+from clew._propagate import carrier as _carrier
+from clew._propagate import inherited, lineage
+from clew._spans import scope
 from clew._words import known
 
 if TYPE_CHECKING:
@@ -76,7 +79,7 @@ def baggage(
     Returns:
         The context manager. Values longer than 256 characters are not recorded, with a warning.
     """
-    kind = budget_kind and known("clew.baggage budget_kind", budget_kind, _inherited.BUDGET_KINDS, otherwise=None)
+    kind = budget_kind and known("clew.baggage budget_kind", budget_kind, inherited.BUDGET_KINDS, otherwise=None)
     said = {
         _semconv.GEN_AI_CONVERSATION_ID: conversation,
         _semconv.USER_ID: user,
@@ -87,8 +90,8 @@ def baggage(
     }
 
     def make(outer: Context) -> Context:
-        values = _lineage.at(outer) | _inherited.checked(said, ours=True)
-        return set_value(_inherited.KEY, _inherited.Inherited(values, 0), outer)
+        values = lineage.at(outer) | inherited.checked(said, ours=True)
+        return set_value(inherited.KEY, inherited.Inherited(values, 0), outer)
 
     return Within(make)
 
@@ -134,6 +137,6 @@ def joined(carrier: Mapping[str, str]) -> Within:
     def make(outer: Context) -> Context:
         handed = {str(name).lower(): value for name, value in carrier.items()}  # Flask's iterate as pairs anyway
         inner = _carrier.incoming(handed, outer)
-        return inner if inner is outer else _scope.outside(inner)
+        return inner if inner is outer else scope.outside(inner)
 
     return Within(make)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, overload
 
 from clew import _semconv
-from clew._calls import name_of, traced
-from clew._run import Run
-from clew._scope import Scope
+from clew._spans.calls import name_of, traced
+from clew._spans.run import Run
+from clew._spans.scope import Scope
 from clew._words import as_name
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import threading
 from typing import TYPE_CHECKING
 
 from clew import _guard
-from clew._cut import cut
-from clew._exporter import TooLarge
-from clew._mend import mended
-from clew._prepare import prepare
-from clew._size import MAX_REQUEST_BYTES, batches, wire
+from clew._content.prepare import prepare
+from clew._export.cut import cut
+from clew._export.exporter import TooLarge
+from clew._export.mend import mended
+from clew._export.size import MAX_REQUEST_BYTES, batches, wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from clew._content import Content, ContentRules
-    from clew._exporter import Destination
+    from clew._export.exporter import Destination
 
 _ONE_OF_THEM = (TooLarge, TypeError, ValueError)
 """Failures that one span of a request may be the cause of, and the others would be lost for."""

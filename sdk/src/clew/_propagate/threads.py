@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.context import attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Span, get_current_span, set_span_in_context
 
-from clew import _guard, _inherited, _scope
-from clew._patches import patch
+from clew import _guard
+from clew._propagate import inherited
+from clew._propagate.patches import patch
+from clew._spans import scope as _scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +60,7 @@ def in_context(function: Callable[..., Any], context: Context) -> Callable[..., 
 
 def is_in_a_run(context: Context) -> bool:
     """Whether there is anything to hand on."""
-    return get_current_span(context).get_span_context().is_valid or _inherited.is_there(context)
+    return get_current_span(context).get_span_context().is_valid or inherited.is_there(context)
 
 
 def _submit(submit: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from clew import _carrier, _guard, _http
-from clew._patches import patch
+from clew import _guard
+from clew._propagate import carrier, http
+from clew._propagate.patches import patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ def hook_mcp() -> None:
 def _is_own_url(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     from urllib.parse import urlsplit
 
-    return _http.is_own(urlsplit(str(args[0] if args else kwargs.get("url", ""))).hostname)
+    return http.is_own(urlsplit(str(args[0] if args else kwargs.get("url", ""))).hostname)
 
 
 def _noting(is_own: Callable[[tuple[Any, ...], dict[str, Any]], bool]) -> Callable[..., Any]:
@@ -86,7 +87,7 @@ def _send(send: Callable[..., Any]) -> Callable[..., Any]:
     async def send_in_run(self: Any, *args: Any, **kwargs: Any) -> Any:
         if id(getattr(self, "_write_stream", None)) not in _own_streams:
             return await send(self, *args, **kwargs)
-        with _carrier.to_own():
+        with carrier.to_own():
             return await send(self, *args, **kwargs)
 
     return send_in_run

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from opentelemetry.context import get_current
 from opentelemetry.trace import INVALID_SPAN, get_current_span
 
-from clew import _inherited, _semconv
-from clew._relevance import is_agents_scope
-from clew._size import attributes_of
+from clew import _semconv
+from clew._export.relevance import is_agents_scope
+from clew._export.size import attributes_of
+from clew._propagate import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import Span
     from opentelemetry.util.types import AttributeValue
 
-    from clew._inherited import Inherited, Values
+    from clew._propagate.inherited import Inherited, Values
 
 _FIELD = "_clew_lineage"
 _GENAI = ("gen_ai.", "clew.", "mcp.")
@@ -36,7 +37,7 @@ class _Lineage(NamedTuple):
 
 
 _NONE = _Lineage({}, None)
-_SAYS = frozenset(_inherited.FROM_SPANS)
+_SAYS = frozenset(inherited.FROM_SPANS)
 
 
 def inherit(span: Span, parent_context: Context | None) -> None:
@@ -47,11 +48,11 @@ def inherit(span: Span, parent_context: Context | None) -> None:
     own = attributes_of(span)
     context = get_current() if parent_context is None else parent_context
     parent = get_current_span(context)
-    if parent is INVALID_SPAN and not _inherited.is_there(context) and _SAYS.isdisjoint(own):
+    if parent is INVALID_SPAN and not inherited.is_there(context) and _SAYS.isdisjoint(own):
         return
     lineage = _at(context, span.get_span_context().trace_id)
     values = lineage.values
-    new = {name: own[name] for name in _inherited.FROM_SPANS if name in own and own[name] != values.get(name)}
+    new = {name: own[name] for name in inherited.FROM_SPANS if name in own and own[name] != values.get(name)}
     if _semconv.GEN_AI_AGENT_NAME in new:
         if _semconv.GEN_AI_AGENT_VERSION not in new and _semconv.GEN_AI_AGENT_VERSION in values:
             values = {name: value for name, value in values.items() if name != _semconv.GEN_AI_AGENT_VERSION}
@@ -93,7 +94,7 @@ def at(context: Context) -> Values:
 
 def _at(context: Context, trace_id: int) -> _Lineage:
     parent: _Lineage = getattr(get_current_span(context), _FIELD, _NONE)
-    handed_on = _inherited.of(context)
+    handed_on = inherited.of(context)
     if handed_on is None or handed_on is parent.seen or handed_on.trace_id not in (0, trace_id):
         return parent
     return _Lineage(parent.values | handed_on.values, handed_on)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clew._hashing import digest, parsed
+from clew._content.hashing import digest, parsed
 
 _MARK_BYTES = 100
 """Length of a mark, at most."""

@@ -12,13 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from clew import _guard
-from clew._queue import LONGEST_S
+from clew._export.queue import LONGEST_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from clew._queue import ExportQueue
+    from clew._export.queue import ExportQueue
 
 
 def at_end_of_process(queue: ExportQueue) -> None:

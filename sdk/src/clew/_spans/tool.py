@@ -6,8 +6,8 @@ import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from clew import _content, _guard, _semconv
-from clew._calls import name_of, traced
-from clew._scope import Scope
+from clew._spans.calls import name_of, traced
+from clew._spans.scope import Scope
 from clew._words import as_name
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from opentelemetry.trace import Link, Status
 
 from clew import _semconv
 from clew._content import Content, ContentClass, ContentRules
-from clew._patterns import own_rule
-from clew._places import EXCEPTION, Form, Place, place, place_in_event
-from clew._redact import Redactor
-from clew._reduce import Modes, reduced, reduced_field, stricter
-from clew._secrets import SECRET_FIELDS
-from clew._size import MAX_REQUEST_BYTES
-from clew._truncate import cut, cut_text, level, size
+from clew._content.patterns import own_rule
+from clew._content.places import EXCEPTION, Form, Place, place, place_in_event
+from clew._content.redact import Redactor
+from clew._content.reduce import Modes, reduced, reduced_field, stricter
+from clew._content.secrets import SECRET_FIELDS
+from clew._content.truncate import cut, cut_text, level, size
+from clew._export.size import MAX_REQUEST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
     from contextvars import Context
 
-    from clew._scope import Scope
+    from clew._spans.scope import Scope
 
 P = ParamSpec("P")
 R = TypeVar("R")

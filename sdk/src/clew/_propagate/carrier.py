@@ -20,8 +20,9 @@ from opentelemetry.propagators.textmap import TextMapPropagator, default_getter,
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from clew import _guard, _inherited, _lineage
-from clew._inherited import Inherited
+from clew import _guard
+from clew._propagate import inherited, lineage
+from clew._propagate.inherited import Inherited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -120,8 +121,8 @@ def _header(value: object) -> str:
 
 def _revealed(context: Context) -> Context:
     """The context with what it hands on among OpenTelemetry's baggage."""
-    for name, value in _lineage.at(context).items():
-        if name in _inherited.NAMES and _inherited.checked({name: value}, ours=False):
+    for name, value in lineage.at(context).items():
+        if name in inherited.NAMES and inherited.checked({name: value}, ours=False):
             context = baggage.set_baggage(name, str(value), context)
     return context
 
@@ -129,11 +130,11 @@ def _revealed(context: Context) -> Context:
 def _settled(context: Context) -> Context:
     """The context with our names taken out of OpenTelemetry's baggage, and kept for the trace they came with."""
     entries = baggage.get_all(context)
-    ours = [name for name in _inherited.NAMES if name in entries]
+    ours = [name for name in inherited.NAMES if name in entries]
     if not ours:
         return context
     for name in ours:
         context = baggage.remove_baggage(name, context)
-    values = _inherited.checked(entries, ours=False)
+    values = inherited.checked(entries, ours=False)
     trace_id = get_current_span(context).get_span_context().trace_id
-    return set_value(_inherited.KEY, Inherited(values, trace_id), context)
+    return set_value(inherited.KEY, Inherited(values, trace_id), context)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
     from opentelemetry.util.types import Attributes, AttributeValue
 
-    from clew._run import Run
+    from clew._spans.run import Run
 
 _SCOPE = create_key("clew.scope")
 _tracer = get_tracer("clew", __version__)  # a proxy until a provider is configured

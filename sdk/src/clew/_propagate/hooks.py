@@ -7,23 +7,24 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from clew import _guard, _http, _mcp, _patches, _processes, _threads
-from clew._import_hook import ImportWatch
+from clew import _guard
+from clew._instrument.import_hook import ImportWatch
+from clew._propagate import http, mcp, patches, processes, threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _HOOKS: tuple[tuple[str, Callable[[], None]], ...] = (
-    ("threading", _threads.hook_threads),
-    ("concurrent.futures.thread", _threads.hook_pools),
-    ("concurrent.futures.process", _processes.hook_process_pools),
-    ("multiprocessing.process", _processes.hook_multiprocessing),
-    ("multiprocessing.pool", _processes.hook_pools),
-    ("subprocess", _processes.hook_subprocess),
-    ("httpx", _http.hook_httpx),
-    ("httpx2", _http.hook_httpx2),
-    ("requests", _http.hook_requests),
-    ("mcp", _mcp.hook_mcp),
+    ("threading", threads.hook_threads),
+    ("concurrent.futures.thread", threads.hook_pools),
+    ("concurrent.futures.process", processes.hook_process_pools),
+    ("multiprocessing.process", processes.hook_multiprocessing),
+    ("multiprocessing.pool", processes.hook_pools),
+    ("subprocess", processes.hook_subprocess),
+    ("httpx", http.hook_httpx),
+    ("httpx2", http.hook_httpx2),
+    ("requests", http.hook_requests),
+    ("mcp", mcp.hook_mcp),
 )
 _watch: ImportWatch | None = None
 
@@ -51,7 +52,7 @@ def installed() -> Iterator[None]:
     finally:
         sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not _watch]
         _watch = None
-        _patches.undo_all()
+        patches.undo_all()
 
 
 def _hook(watch: ImportWatch, module: str, hook: Callable[[], None]) -> None:

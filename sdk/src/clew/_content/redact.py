@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from clew._secrets import PERSONAL, SECRET_FIELDS, SECRETS, Rule, card_length
+from clew._content.secrets import PERSONAL, SECRET_FIELDS, SECRETS, Rule, card_length
 
 _CACHED_CHARACTERS = 4096
 """Longer texts are not kept in the cache: with 512 entries it holds 2 million characters at most."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, get_args
 
 from clew import _content, _guard, _semconv
-from clew._scope import Scope
+from clew._spans.scope import Scope
 from clew._words import known
 
 if TYPE_CHECKING:

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.trace import StatusCode, get_current_span
 
 from clew import _guard, _semconv
-from clew._calls import traced
-from clew._scope import Scope
-from clew._tool import Execution
+from clew._spans.calls import traced
+from clew._spans.scope import Scope
+from clew._spans.tool import Execution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from opentelemetry.util.types import Attributes
 
-    from clew._tool import Parameters
+    from clew._spans.tool import Parameters
 
 
 def _smolagents() -> None:

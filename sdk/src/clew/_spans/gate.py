@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from clew import _content, _guard, _semconv
-from clew._scope import Scope
+from clew._spans.scope import Scope
 from clew._words import known
 
 if TYPE_CHECKING:

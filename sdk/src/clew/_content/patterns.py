@@ -14,7 +14,7 @@ import re._constants as sre  # type: ignore[import-not-found]
 import re._parser as sre_parser  # type: ignore[import-not-found]
 from typing import TYPE_CHECKING, Any
 
-from clew._secrets import Rule
+from clew._content.secrets import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

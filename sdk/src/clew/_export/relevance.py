@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import baggage
 
-from clew._size import attributes_of
+from clew._export.size import attributes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from clew import _carrier, _guard
-from clew._patches import patch
+from clew import _guard
+from clew._propagate import carrier as _carrier
+from clew._propagate.patches import patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context, attach, detach
 
-from clew import _carrier, _guard
-from clew._patches import patch
-from clew._threads import in_context, is_in_a_run
+from clew import _guard
+from clew._propagate import carrier as _carrier
+from clew._propagate.patches import patch
+from clew._propagate.threads import in_context, is_in_a_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

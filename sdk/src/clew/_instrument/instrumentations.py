@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.metadata import Distribution, EntryPoint
 
-    from clew._catalogue import Library
+    from clew._instrument.catalogue import Library
 
 _GROUP = "opentelemetry_instrumentor"
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
@@ -59,7 +59,7 @@ def enable_all() -> None:
     `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` is obeyed, by the names of entry points and of libraries. What fails is
     logged; the others go on.
     """
-    from clew._import_hook import ImportWatch
+    from clew._instrument.import_hook import ImportWatch
 
     disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
     if "*" in disabled:
@@ -105,7 +105,7 @@ def _enable(library: Library, entries: dict[str, EntryPoint]) -> None:
 def _turn_on(library: Library, package: str, entries: dict[str, EntryPoint]) -> None:
     _fill_gaps(package)
     if package == library.distribution:
-        from clew._own_output import TURN_ON
+        from clew._instrument.own_output import TURN_ON
 
         if library.name in TURN_ON:
             TURN_ON[library.name](_content.is_wanted())
@@ -120,7 +120,7 @@ def _turn_on(library: Library, package: str, entries: dict[str, EntryPoint]) -> 
 
 
 def _fill_gaps(package: str) -> None:
-    from clew._gaps import FILL
+    from clew._instrument.gaps import FILL
 
     try:
         FILL.get(package, lambda: None)()
@@ -191,7 +191,7 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 
 def _libraries(found: dict[str, EntryPoint]) -> Iterator[Library]:
-    from clew._catalogue import LIBRARIES, OFFICIAL, Library
+    from clew._instrument.catalogue import LIBRARIES, OFFICIAL, Library
 
     listed = {package for library in LIBRARIES for package in library.packages}
     unlisted = [

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, get_args
 
 from opentelemetry.trace import get_current_span
 
-from clew import _content, _guard, _scope, _semconv
+from clew import _content, _guard, _semconv
+from clew._spans import scope as _scope
 from clew._words import known
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What records the libraries that are installed, and how it is turned on."""

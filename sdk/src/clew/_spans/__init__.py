@@ -1,0 +1,1 @@
+"""What users write: agents, tools, steps, gates and outcomes, and the spans that these are."""
