@@ -21,6 +21,12 @@ def tool(number):
 """
 
 
+INTERRUPTED = (
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # what runs in the background may ignore it
+    "tool(1); os.kill(os.getpid(), signal.SIGINT); time.sleep(600)"
+)
+
+
 def start(code, endpoint, *command, **more):
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLEW_", "OTEL_"))}
     # Nothing is sent before the end, unless it is asked for.
@@ -69,7 +75,7 @@ def statuses(sink):
         ("import asyncio\nasync def main(): tool(1)\nasyncio.run(main())", 0),
         ("import asyncio\nasync def main(): tool(1); raise KeyError\nasyncio.run(main())", 1),
         ("import atexit; atexit.register(tool, 1)", 0),
-        ("tool(1); os.kill(os.getpid(), signal.SIGINT); time.sleep(600)", 1),
+        (INTERRUPTED, 1),
         ("tool(1); os.kill(os.getpid(), signal.SIGTERM); time.sleep(600)", -signal.SIGTERM),
         ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(9)); tool(1); signal.raise_signal(signal.SIGTERM)", 9),
     ],

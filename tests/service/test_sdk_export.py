@@ -304,9 +304,15 @@ def test_batch_the_receiver_finds_too_large_is_sent_in_parts(protocol):
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
-def test_span_that_cannot_be_written_is_lost_alone(protocol):
+@pytest.mark.parametrize("spoilt", ["update_name(5)", "_kind = 7", "_start_time = -5"])
+def test_span_that_cannot_be_written_is_lost_alone(protocol, spoilt):
     with trace_sink() as sink, http_door(sink) as door:
-        code = AGENT + "look_up('a')\nwith clew.step('act', name='\\ud800'): pass\nlook_up('b'); print(clew.flush(30))"
+        code = AGENT + (
+            "from opentelemetry.trace import get_current_span\n"
+            "look_up('a')\n"
+            f"with clew.step('act'): get_current_span().{spoilt}\n"
+            "look_up('b'); print(clew.flush(30))"
+        )
         done = run(code, sink.endpoint if protocol == "grpc" else door, OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
     assert (done.returncode, done.stdout) == (0, "False\n")
     assert [span.name for span in sink.spans] == ["execute_tool look_up"] * 2

@@ -422,7 +422,7 @@ def test_mcp_server_over_http_joins_the_run_and_learns_who_it_is_for_only_if_it_
     sink, tmp_path, http_server, own
 ):
     port, process = http_server
-    foreign = "" if own else "import clew._propagate.http\nclew._http._is_this_machine = lambda name: False\n"
+    foreign = "" if own else "import clew._propagate.http\nclew._propagate.http._is_this_machine = lambda name: False\n"
     code = CLIENT.replace("CONVERSATIONS", "('c1',)") + foreign + f"asyncio.run(main('http://127.0.0.1:{port}/mcp'))"
     run(tmp_path, code, sink)
     process.terminate()

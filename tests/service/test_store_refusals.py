@@ -198,7 +198,8 @@ def real_rows() -> dict[str, pa.Table]:
         plain = span(
             "x", content | {"list": [1, "b"]}, trace_id=number, events=[Span.Event(name="e", time_unix_nano=T0)]
         )
-        pipeline.process([arrived(request(call, gate(9, "deny"), plain, *looping))])
+        pending = span("open", {"clew.pending": True, "clew.op": "step"}, span_id=99, trace_id=number)
+        pipeline.process([arrived(request(call, gate(9, "deny"), plain, pending, *looping))])
     return {name: pa.concat_tables(rows).unify_dictionaries().combine_chunks() for name, rows in sink.tables.items()}
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clew._content import Content, ContentRules
     from clew._export.exporter import Destination
 
-_ONE_OF_THEM = (TooLarge, TypeError, ValueError)
+_ONE_OF_THEM = (TooLarge, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """Failures that one span of a request may be the cause of, and the others would be lost for."""
 
 

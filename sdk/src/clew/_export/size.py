@@ -92,5 +92,7 @@ def attributes_of(span: Any) -> Mapping[str, Any]:
     return plain if type(plain) is dict else span.attributes or {}
 
 
-def _text(text: str) -> int:
+def _text(text: object) -> int:
+    if not isinstance(text, str):  # a name may be anything; whoever writes the span finds out
+        return 0
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
