@@ -93,12 +93,10 @@ def _after_decode(times: int, chance: random.Random) -> None:
 
 
 def _mid_spool_write(times: int, chance: random.Random) -> None:
-    from clew_processor.spool.files import DiskFile
-
     moment = _Moment(times)
 
     def make(real: Callable[..., None]) -> Callable[..., None]:
-        def append(self: DiskFile, parts: Any) -> None:
+        def append(self: Any, parts: Any) -> None:
             if moment.has_come():
                 whole = b"".join(map(bytes, parts))
                 real(self, [whole[: chance.randint(1, len(whole) - 1)]])
@@ -107,7 +105,14 @@ def _mid_spool_write(times: int, chance: random.Random) -> None:
 
         return append
 
-    _wrap(DiskFile, "append", make)
+    _wrap_appending(make)
+
+
+def _wrap_appending(make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    from clew_processor.spool.files import DirectFile, DiskFile
+
+    for kind in (DiskFile, DirectFile):
+        _wrap(kind, "append", make)
 
 
 def _after_fsync_before_ack(times: int, chance: random.Random) -> None:
@@ -238,14 +243,14 @@ STAGES: dict[str, Callable[[int, random.Random], None]] = {
 
 def _room(path: Path) -> None:
     """The spool's device has as many bytes as the file says, or room enough while there is no file."""
-    from clew_processor.spool.files import DiskFile, DiskFiles
+    from clew_processor.spool.files import DiskFiles
 
     places: list[Path] = []
 
     def remember(real: Callable[..., None]) -> Callable[..., None]:
-        def init(self: DiskFiles, where: Path) -> None:
+        def init(self: DiskFiles, where: Path, **how: Any) -> None:
             places.append(where)
-            real(self, where)
+            real(self, where, **how)
 
         return init
 
@@ -257,7 +262,7 @@ def _room(path: Path) -> None:
         return max(0, room - sum(file.stat().st_size for place in places for file in place.iterdir()))
 
     def bounded_append(real: Callable[..., None]) -> Callable[..., None]:
-        def append(self: DiskFile, parts: Any) -> None:
+        def append(self: Any, parts: Any) -> None:
             whole = b"".join(map(bytes, parts))
             room = left()
             if room < len(whole):  # as a device does: what fits is written
@@ -276,7 +281,7 @@ def _room(path: Path) -> None:
         return replace
 
     _wrap(DiskFiles, "__init__", remember)
-    _wrap(DiskFile, "append", bounded_append)
+    _wrap_appending(bounded_append)
     _wrap(DiskFiles, "replace", bounded_replace)
 
 

@@ -102,11 +102,13 @@ class Disk:
     Attributes:
         faults: how likely an operation fails: `sync`, `full`, `truncate`, `replace`, `names`.
         capacity: bytes; None is no limit.
+        block: bytes that are written at once where much is appended; zeros fill the last.
     """
 
     def __init__(self, chance: Random, *, capacity: int | None = None) -> None:
         self.chance = chance
         self.capacity = capacity
+        self.block = 1
         self.faults: dict[str, float] = {}
         self.during_read: Callable[[], None] = lambda: None
         self.life = 0
@@ -198,26 +200,37 @@ class Disk:
 class SimFile:
     """A `File` on it."""
 
-    def __init__(self, disk: Disk, inode: Inode) -> None:
+    def __init__(self, disk: Disk, inode: Inode, *, block: int = 1) -> None:
         self._disk, self._inode, self._life = disk, inode, disk.life
+        self._block, self._size = block, len(inode.cache)
 
     def append(self, parts: Sequence[bytes | memoryview]) -> None:
-        whole = b"".join(parts)
         moment = self._disk.begin(self._life, "full")
-        room = self._disk.room()
+        begun = self._size % self._block
+        start = self._size - begun
+        content = bytes(self._inode.cache[start : self._size]) + b"".join(parts)
+        whole = content + bytes(-len(content) % self._block)
+        room = self._disk.room() + len(self._inode.cache) - start
         if moment in ("fail", "in"):
             room = min(room, self._disk.chance.randint(0, max(0, len(whole) - 1)))
-        if taken := whole[:room]:
-            self._inode.write(len(self._inode.cache), taken)
+        if taken := whole[: room - room % self._block]:
+            self._inode.write(start, taken)
         self._end(moment)
         if len(taken) < len(whole):
+            self._size = len(self._inode.cache)
             raise OSError(errno.ENOSPC, "No space left on device")
+        self._size = start + len(content)
+
+    def seal(self) -> None:
+        if self._disk.begin(self._life, "truncate") != "fail":
+            self._inode.truncate(self._size)
 
     def write_at(self, offset: int, data: bytes) -> None:
         moment = self._disk.begin(self._life, "full")
         if moment in ("fail", "in"):
             data = data[: self._disk.chance.randint(0, len(data))]
         self._inode.write(offset, bytes(data))
+        self._size = max(self._size, offset + len(data))
         self._end(moment)
         if moment == "fail":
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -242,10 +255,11 @@ class SimFile:
             raise OSError(errno.EIO, "Input/output error")
         if moment != "in":
             self._inode.truncate(size)
+        self._size = size
         self._end(moment)
 
     def size(self) -> int:
-        return len(self._inode.cache)
+        return self._size
 
     def close(self) -> None:
         pass
@@ -265,14 +279,14 @@ class SimFiles:
         self._disk.begin(self._life)
         return self._disk.names()
 
-    def open(self, name: str) -> SimFile:
+    def open(self, name: str, *, appending: bool = False) -> SimFile:
         moment = self._disk.begin(self._life)
         inode = self._disk.inode(name)
         if inode is None:
             inode = Inode()
             self._disk.link(name, inode)
         self._end(moment)
-        return SimFile(self._disk, inode)
+        return SimFile(self._disk, inode, block=self._disk.block if appending else 1)
 
     def read(self, name: str) -> bytes:
         self._disk.begin(self._life)
@@ -559,6 +573,8 @@ class World:
         self.sync = chance.random() < 0.85
         capacity = chance.choice((None, None, 12_000, 25_000))
         self.disk = Disk(chance, capacity=capacity and capacity + 2 * self.segment_bytes)
+        self.disk.block = chance.choice((1, 64, 256)) if self.sync else 1
+        self.recent_bytes = chance.choice((0, 500, 1 << 20))
         self.most_spans = capacity // 80 if capacity else 10_000  # of which the last checkpoints and the next have room
         self.limits = BatchLimits(
             max_spans=chance.choice((1, 5, 20)), max_wait_s=chance.choice((0, 0.05, 1)), tick_s=10, settle_s=30
@@ -602,7 +618,9 @@ class World:
         files = self.files = Reserve(SimFiles(self.disk), least_bytes=2500)
         if self.chance.random() < 0.5:
             self._trouble()
-        self.log, self.progress, self.checkpoints = opened(files, segment_bytes=self.segment_bytes, sync=self.sync)
+        self.log, self.progress, self.checkpoints = opened(
+            files, segment_bytes=self.segment_bytes, sync=self.sync, recent_bytes=self.recent_bytes
+        )
         self._trouble()
         if self.log.end < self.promised_end and not self.is_damaged:
             raise BrokenPromiseError(f"the log ends at {self.log.end}, promised was up to {self.promised_end}")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clew_processor.spool.files import DiskFiles
-from clew_processor.spool.log import BLOCK_BYTES, SEGMENT_HEADER_BYTES, Log
+from clew_processor.spool.files import BLOCK_BYTES, DiskFiles
+from clew_processor.spool.log import SEGMENT_HEADER_BYTES, Log
 from clew_processor.spool.record import HEADER_BYTES, Kind, Record, encoded
 from shared.simulation import Crash, Disk, SimFile, SimFiles
 
@@ -29,8 +29,9 @@ def disk() -> Disk:
     return Disk(Random(1))
 
 
-def opened(where: Disk, *, segment_bytes: int = MUCH, **known: int) -> Log:
-    return Log(SimFiles(where), segment_bytes=segment_bytes, **known)
+def opened(where: Disk, *, segment_bytes: int = MUCH, recent_bytes: int = 0, **known: int) -> Log:
+    """Reads all from the files unless something is to be kept in memory."""
+    return Log(SimFiles(where), segment_bytes=segment_bytes, recent_bytes=recent_bytes, **known)
 
 
 def bodies(log: Log, position: int = 0) -> list[bytes]:
@@ -63,6 +64,39 @@ def test_what_was_appended_is_read_in_order_with_places_and_span_counts(tmp_path
     again = Log(DiskFiles(tmp_path), segment_bytes=MUCH)
     assert list(again.read(0)) == placed
     assert (again.spans, again.end, again.id) == (6, log.end, log.id)
+
+
+def test_what_was_appended_last_is_read_from_memory_and_all_else_from_the_files():
+    where = disk()
+    log = opened(where, segment_bytes=400, recent_bytes=1000)
+    everything = [bytes([number]) * 100 for number in range(20)]
+    for body in everything:
+        log.append([record(body)])
+    reads = []
+    where.during_read = lambda: reads.append(1)
+    before = list(log.read(0))
+    from_files = len(reads)
+    assert [placed.record.body for placed in before] == everything
+    assert list(log.read(0)) == before  # what was read once is no longer in memory
+    assert 0 < from_files < len(reads) - from_files
+    reads.clear()
+    log.append([record(b"new")])
+    assert bodies(log, before[-1].end) == [b"new"]
+    assert not reads
+
+
+def test_zeros_behind_the_last_record_are_no_damage():
+    where = disk()
+    where.block = 256
+    log = opened(where)
+    log.append([record(b"one")])
+    where.kill()
+    assert where.used % 256 == 0
+    again = opened(where)
+    assert bodies(again) == [b"one"]
+    assert again.damage.places == 0
+    again.append([record(b"two")])
+    assert bodies(again) == [b"one", b"two"]
 
 
 def test_whole_segments_are_deleted_and_the_one_that_takes_records_is_not():

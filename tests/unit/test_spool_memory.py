@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
 from random import Random
 
 import pytest
 
 from clew_processor.spool.checkpoint import Checkpoint, Checkpoints
-from clew_processor.spool.files import DiskFiles
+from clew_processor.spool.files import BLOCK_BYTES, DirectFile, DiskFiles
 from clew_processor.spool.opening import opened
 from clew_processor.spool.progress import NAME, Mark, Progress
 from clew_processor.spool.record import Kind, Record
@@ -222,9 +224,10 @@ def test_what_is_known_from_one_file_makes_up_for_another():
 # The operating system's files
 
 
-def test_files_of_the_operating_system_do_what_they_should(tmp_path):
-    files = DiskFiles(tmp_path / "spool")
-    file = files.open("a")
+@pytest.mark.parametrize("direct", [False, True])
+def test_files_of_the_operating_system_do_what_they_should(tmp_path, direct):
+    files = DiskFiles(tmp_path / "spool", direct=direct)
+    file = files.open("a", appending=True)
     file.append([b"one", memoryview(b"two"), b""])
     file.append([bytes([n % 256]) for n in range(3000)])  # more parts than one call takes
     assert file.read(0, 8) == b"onetwo\0\1"
@@ -245,6 +248,69 @@ def test_files_of_the_operating_system_do_what_they_should(tmp_path):
     assert files.names() == ["b"]
     with pytest.raises(FileNotFoundError):
         files.read("a")
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Open to be appended to, past the page cache."""
+    file = DiskFiles(tmp_path, direct=True).open("log", appending=True)
+    assert isinstance(file, DirectFile), "the file system of the temporary directory takes no direct writes"
+    yield file
+    file.close()
+
+
+def test_what_is_appended_past_the_page_cache_is_there_whatever_its_size(file, tmp_path):
+    chance, whole = Random(7), b""
+    for size in (1, 4095, 4096, 0, 1, 5000, 3 << 20, 7, (5 << 20) + 1, 4094, 2 << 20):
+        parts = [chance.randbytes(size), b"", memoryview(chance.randbytes(size % 5000))]
+        file.append(parts)
+        file.sync()
+        whole += b"".join(parts)
+        assert file.size() == len(whole)
+        written = (tmp_path / "log").read_bytes()
+        assert written.startswith(whole)
+        assert len(written) - len(whole) < BLOCK_BYTES
+        assert not written[len(whole) :].strip(b"\0")
+    assert file.read(4000, 200) == whole[4000:4200]
+    file.seal()
+    assert (tmp_path / "log").read_bytes() == whole
+
+
+def test_after_a_failed_write_past_the_page_cache_the_file_is_cut_and_goes_on(file, tmp_path, monkeypatch):
+    file.append([b"a" * 5000])
+    write, calls = os.pwrite, []
+
+    def full(descriptor: int, data: memoryview, offset: int) -> int:
+        calls.append(len(data))
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:BLOCK_BYTES], offset)
+
+    monkeypatch.setattr("os.pwrite", full)
+    with pytest.raises(OSError, match="No space"):
+        file.append([b"b" * 9000])
+    monkeypatch.undo()
+    assert file.size() == (tmp_path / "log").stat().st_size == 2 * BLOCK_BYTES
+    file.truncate(5000)
+    file.append([b"c"])
+    file.seal()
+    assert (tmp_path / "log").read_bytes() == b"a" * 5000 + b"c"
+
+
+def test_where_nothing_can_be_written_past_the_page_cache_files_are_as_always(tmp_path, monkeypatch):
+    write = os.pwrite
+
+    def refuse(descriptor: int, data: memoryview, offset: int) -> int:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return write(descriptor, data, offset)
+
+    monkeypatch.setattr("os.pwrite", refuse)
+    file = DiskFiles(tmp_path, direct=True).open("log", appending=True)
+    assert not isinstance(file, DirectFile)
+    file.append([b"x"])
+    assert file.read(0, 9) == b"x"
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
 def test_a_replacement_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch):

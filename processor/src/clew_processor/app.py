@@ -203,11 +203,10 @@ class _Spool:
 
     def __init__(self, settings: Settings, hold: Hold, key: bytes, metrics: Metrics, prices: PriceFiles) -> None:
         try:
-            self.files = Reserve(DiskFiles(hold.path / "spool"))
+            sync = settings.spool.durability == "fsync"
+            self.files = Reserve(DiskFiles(hold.path / "spool", direct=sync))
             self.log, self.progress, self.checkpoints = opened(
-                self.files,
-                segment_bytes=settings.spool.segment_bytes,
-                sync=settings.spool.durability == "fsync",
+                self.files, segment_bytes=settings.spool.segment_bytes, sync=sync
             )
         except OSError as error:
             raise StartError(f"data: the spool in {hold.path} cannot be opened: {error}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -14,11 +16,14 @@ class File(Protocol):
     """One open file. What was written but not synced may be lost, in part or whole, when the machine stops."""
 
     def append(self, parts: Sequence[bytes | memoryview]) -> None:
-        """Writes the parts one after the other at the end.
+        """Writes the parts one after the other at the end. After a crash there may be zeros behind them.
 
         Raises:
             OSError: no room, or the device failed; any prefix of them may have been written.
         """
+
+    def seal(self) -> None:
+        """Nothing will be appended any more."""
 
     def write_at(self, offset: int, data: bytes) -> None:
         """Overwrites."""
@@ -49,8 +54,13 @@ class Files(Protocol):
     def names(self) -> list[str]:
         """Of all files in it, sorted."""
 
-    def open(self, name: str) -> File:
-        """Opens it for reading and writing; made if it is not there."""
+    def open(self, name: str, *, appending: bool = False) -> File:
+        """Opens it for reading and writing; made if it is not there.
+
+        Args:
+            name: which.
+            appending: whether much will be appended, by the one thread that does so in this directory.
+        """
 
     def read(self, name: str) -> bytes:
         """All of it.
@@ -94,6 +104,9 @@ class DiskFile:
                     self._size += written
                     rest = rest[written:]
 
+    def seal(self) -> None:
+        """See `File`."""
+
     def write_at(self, offset: int, data: bytes) -> None:
         """See `File`."""
         view = memoryview(data)
@@ -124,11 +137,103 @@ class DiskFile:
         os.close(self._fd)
 
 
+class DirectFile(DiskFile):
+    """A `File` whose appends go to the device without a copy in the page cache, whole blocks at a time.
+
+    The last block is written again with what comes next; until then zeros fill it.
+    """
+
+    def __init__(self, path: Path, blocks: memoryview) -> None:
+        """Opens it.
+
+        Args:
+            path: which.
+            blocks: memory at a page's beginning, whole blocks, in which writes are put together.
+
+        Raises:
+            OSError: it cannot be opened, or not so.
+        """
+        super().__init__(path)
+        self._blocks = blocks
+        self._direct: int | None = os.open(path, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+        self._begun = b""  # of the last block
+
+    def append(self, parts: Sequence[bytes | memoryview]) -> None:
+        """See `File`."""
+        blocks, used = self._blocks, len(self._begun)
+        blocks[:used] = self._begun
+        at = self._size - used
+        try:
+            for part in parts:
+                rest = part
+                while len(rest) > len(blocks) - used:
+                    rest, some = memoryview(rest)[len(blocks) - used :], memoryview(rest)[: len(blocks) - used]
+                    blocks[used:] = some
+                    self._write(len(blocks), at)
+                    at, used = at + len(blocks), 0
+                blocks[used : used + len(rest)] = rest
+                used += len(rest)
+            begun = used % BLOCK_BYTES
+            whole = used - begun + (BLOCK_BYTES if begun else 0)
+            blocks[used:whole] = bytes(whole - used)
+            self._write(whole, at)
+        except BaseException:
+            self._size = os.fstat(self._fd).st_size
+            self._read_begun()
+            raise
+        self._size = at + used
+        self._begun = bytes(blocks[used - begun : used])
+
+    def read(self, offset: int, size: int) -> bytes:
+        """See `File`."""
+        data = super().read(offset, min(size, max(0, self._size - offset)))
+        # Rarely read twice, and nothing else of the file is in the page cache: other things are better kept there.
+        os.posix_fadvise(self._fd, offset, size, os.POSIX_FADV_DONTNEED)
+        return data
+
+    def seal(self) -> None:
+        """See `File`."""
+        if self._direct is not None:
+            os.close(self._direct)
+            self._direct = None
+            with suppress(OSError):  # who reads it knows its end
+                os.ftruncate(self._fd, self._size)
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        """See `File`."""
+        super().write_at(offset, data)
+        self._read_begun()
+
+    def truncate(self, size: int) -> None:
+        """See `File`."""
+        super().truncate(size)
+        self._read_begun()
+
+    def close(self) -> None:
+        """See `File`."""
+        self.seal()
+        super().close()
+
+    def _write(self, size: int, at: int) -> None:
+        assert self._direct is not None, "it is sealed"
+        written = 0
+        while written < size:  # a device about to be full takes a part; the rest tells why
+            written += os.pwrite(self._direct, self._blocks[written:size], at + written)
+
+    def _read_begun(self) -> None:
+        begun = self._size % BLOCK_BYTES
+        self._begun = os.pread(self._fd, begun, self._size - begun)
+
+
 class DiskFiles:
     """A directory of the operating system as `Files`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, direct: bool = False) -> None:
         """Makes the directory if need be.
+
+        Args:
+            path: where it is.
+            direct: whether what is appended goes straight to the device, where the file system can do that.
 
         Raises:
             OSError: it cannot be made.
@@ -137,13 +242,16 @@ class DiskFiles:
         for unfinished in path.glob(f"*{_TEMPORARY}"):
             unfinished.unlink()
         self._path = path
+        self._blocks = memoryview(mmap.mmap(-1, _DIRECT_BYTES)) if direct and _takes_direct_writes(path) else None
 
     def names(self) -> list[str]:
         """See `Files`."""
         return sorted(entry.name for entry in os.scandir(self._path) if entry.is_file(follow_symlinks=False))
 
-    def open(self, name: str) -> DiskFile:
+    def open(self, name: str, *, appending: bool = False) -> DiskFile:
         """See `Files`."""
+        if appending and self._blocks is not None:
+            return DirectFile(self._path / name, self._blocks)
         return DiskFile(self._path / name)
 
     def read(self, name: str) -> bytes:
@@ -178,6 +286,28 @@ class DiskFiles:
             os.close(directory)
 
 
+def _takes_direct_writes(path: Path) -> bool:
+    """Whether whole blocks can be written past the page cache there; some file systems say so only when it is tried."""
+    if not hasattr(os, "O_DIRECT"):
+        return False
+    probe = path / f"direct{_TEMPORARY}"
+    try:
+        with mmap.mmap(-1, BLOCK_BYTES) as block:
+            file = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_DIRECT | os.O_CLOEXEC, 0o600)
+            try:
+                return os.pwrite(file, block, 0) == BLOCK_BYTES
+            finally:
+                os.close(file)
+    except OSError:
+        return False
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+BLOCK_BYTES = 4096
+"""No device in use wants direct writes in larger pieces (open(2) of Linux: the logical block size, 512 mostly)."""
+_DIRECT_BYTES = 2 * 1024 * 1024
+"""Written at once. Small enough to stay in a processor's cache between the copy and the device."""
 _TEMPORARY = ".new"
 _MOST_PARTS = 1024
 """The least IOV_MAX that systems have (limits.h of Linux says 1024)."""

@@ -15,11 +15,13 @@ import re
 import secrets
 import struct
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
+from clew_processor.spool.files import BLOCK_BYTES
 from clew_processor.spool.record import HEADER_BYTES, MAGIC, Found, Kind, Placed, decoded, encoded
 
 if TYPE_CHECKING:
@@ -33,8 +35,8 @@ log = logging.getLogger(__name__)
 SUFFIX = ".spool"
 CHUNK_BYTES = 1024 * 1024
 """Read at once; more where a record is larger."""
-BLOCK_BYTES = 4096
-"""Where the device cannot read, this much at a time is given up."""
+RECENT_BYTES = 64 * 1024 * 1024
+"""What a batch is closed at: a reader that keeps up finds everything in memory."""
 JUMP_BITS = 32
 """A process begins at a random distance of up to this behind everything known: should files have been lost, the
 positions in them are still not used again, and so no insert token either."""
@@ -88,6 +90,43 @@ class _Gap(NamedTuple):
     unfinished: bool
 
 
+class _Recent:
+    """The records appended last, in memory until they are read or there are too many.
+
+    Attributes:
+        start: a position: what was appended from there on is here.
+    """
+
+    def __init__(self, start: int, max_bytes: int) -> None:
+        self.start = start
+        self._max_bytes = max_bytes
+        self._records: deque[Placed] = deque()
+        self._bytes = 0
+
+    def add(self, records: Sequence[Placed]) -> None:
+        """Keeps what was just appended instead of the oldest."""
+        self._records += records
+        self._bytes += sum(placed.end - placed.start for placed in records)
+        while self._bytes > self._max_bytes:
+            self._drop()
+
+    def take(self, position: int) -> Placed | None:
+        """The next record from the position on; it is no longer here then. None if it is not here."""
+        if position < self.start:
+            return None
+        while self._records:
+            placed = self._drop()
+            if placed.start >= position:
+                return placed
+        return None
+
+    def _drop(self) -> Placed:
+        placed = self._records.popleft()
+        self.start = placed.end
+        self._bytes -= placed.end - placed.start
+        return placed
+
+
 @dataclass(slots=True)
 class Damage:
     """What reading found damaged, since start.
@@ -119,7 +158,16 @@ class Log:
         id: a random number that no other spool has.
     """
 
-    def __init__(self, files: Files, *, segment_bytes: int, beyond: int = 0, spans: int = 0, sync: bool = True) -> None:
+    def __init__(
+        self,
+        files: Files,
+        *,
+        segment_bytes: int,
+        beyond: int = 0,
+        spans: int = 0,
+        sync: bool = True,
+        recent_bytes: int = RECENT_BYTES,
+    ) -> None:
         """Opens what is there, whatever state it is in.
 
         Args:
@@ -128,6 +176,7 @@ class Log:
             beyond: a position that has been used, whatever the files say.
             spans: so many have been appended, likewise.
             sync: whether `append` waits for the device; else only for the operating system.
+            recent_bytes: of what was appended last, so much is kept in memory for the reader.
 
         Raises:
             OSError: the directory cannot be read.
@@ -147,6 +196,7 @@ class Log:
         if self._segments:
             self._find_end(self._segments[-1])
         self.spans = max(self.spans, spans)
+        self._recent = _Recent(self._segments[-1].end if self._segments else 0, recent_bytes)
 
     @property
     def start(self) -> int:
@@ -182,12 +232,15 @@ class Log:
         if segment is None or segment.end - segment.base >= self._segment_bytes:
             segment = self._new_segment()
         parts: list[bytes | memoryview] = []
+        placed = []
         offset = segment.end - segment.base
         spans, batch_start = self.spans, self._batch_start
         for record in records:
             encoding = encoded(record, salt=segment.salt, offset=offset, spans_before=spans, batch_start=batch_start)
             parts += encoding
+            start = segment.base + offset
             offset += sum(map(len, encoding))
+            placed.append(Placed(record, start, segment.base + offset, spans, batch_start))
             spans += record.spans
             if record.kind is Kind.TICK:
                 batch_start = segment.base + offset
@@ -201,6 +254,7 @@ class Log:
         with self._lock:
             segment.end = segment.base + offset
             self.spans, self._batch_start = spans, batch_start
+            self._recent.add(placed)
 
     def read(self, position: int) -> Iterator[Placed]:
         """The undamaged records from a position on, up to the end as it is when it is reached.
@@ -208,7 +262,13 @@ class Log:
         Args:
             position: of a record's beginning or end.
         """
-        while (segment := self._segment_at(position)) is not None:
+        while True:
+            while (recent := self._take_recent(position)) is not None:
+                position = recent.end
+                yield recent
+            segment = self._segment_at(position)
+            if segment is None:
+                return
             position = max(position, segment.first)
             for found in self._scan(segment, position):
                 position = found.end
@@ -216,6 +276,8 @@ class Log:
                     yield found
                 else:
                     self.damage.count(found.start, found.end - found.start)
+                if position >= self._recent.start:
+                    break
 
     def forget(self, before: int) -> None:
         """Deletes the segments that end at or before a position and take no more records.
@@ -237,6 +299,10 @@ class Log:
         """Lets the files go."""
         for segment in self._segments:
             segment.file.close()
+
+    def _take_recent(self, position: int) -> Placed | None:
+        with self._lock:
+            return self._recent.take(position)
 
     def _segment_at(self, position: int) -> _Segment | None:
         """The segment in which the next record from the position on lies, if one is there yet."""
@@ -263,7 +329,8 @@ class Log:
                     yield _Gap(position, stop, unfinished=False)
             else:
                 stop = self._resume(segment, position + 1)
-                yield _Gap(position, stop, unfinished=found is not None and stop == end)
+                unfinished = stop == end and (found is not None or self._is_blank(segment, position))
+                yield _Gap(position, stop, unfinished=unfinished)
             position = stop
 
     def _resume(self, segment: _Segment, position: int) -> int:
@@ -277,6 +344,10 @@ class Log:
                 return position + at
         return segment.end
 
+    def _is_blank(self, segment: _Segment, position: int) -> bool:
+        """Whether there are only zeros from there on."""
+        return not _read(segment.file, position - segment.base, segment.end - position).strip(b"\0")
+
     def _new_segment(self) -> _Segment:
         with self._lock:
             before = self._segments[-1].end if self._segments else 0
@@ -284,7 +355,7 @@ class Log:
         batch_start = base if self._jump else self._batch_start
         header = _Header(before, self.spans, batch_start)
         name = _name(base, self.id)
-        file = self._files.open(name)
+        file = self._files.open(name, appending=True)
         try:
             file.truncate(0)
             file.append([_header_bytes(header)] * _COPIES)
@@ -298,6 +369,8 @@ class Log:
         segment = _Segment(name, base, _salt(base, self.id), file, header, base + SEGMENT_HEADER_BYTES)
         with self._lock:
             self._segments.append(segment)
+        if self._open_for_append is not None:
+            self._open_for_append.file.seal()
         self._used = segment.end
         self._batch_start = batch_start
         self._open_for_append = segment
@@ -314,6 +387,7 @@ class Log:
                 segment.file.sync()
         except OSError as error:
             log.warning("spool: cannot cut %s: %s", segment.name, error)
+        segment.file.seal()
 
     def _found(self) -> list[_Segment]:
         """The segments in the directory, in order, each up to where the next one says it ends."""

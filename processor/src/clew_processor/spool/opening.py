@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from clew_processor.spool.checkpoint import Checkpoints
-from clew_processor.spool.log import Log
+from clew_processor.spool.log import RECENT_BYTES, Log
 from clew_processor.spool.progress import Progress
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Spool(NamedTuple):
     checkpoints: Checkpoints
 
 
-def opened(files: Files, *, segment_bytes: int, sync: bool = True) -> Spool:
+def opened(files: Files, *, segment_bytes: int, sync: bool = True, recent_bytes: int = RECENT_BYTES) -> Spool:
     """The spool, whatever state its files are in.
 
     A position that the mark or a checkpoint names is the end of a batch, even if the log was cut short and does not
@@ -30,6 +30,7 @@ def opened(files: Files, *, segment_bytes: int, sync: bool = True) -> Spool:
         files: the directory.
         segment_bytes: see `Log`.
         sync: see `Log`.
+        recent_bytes: see `Log`.
 
     Raises:
         OSError: the directory cannot be read or written.
@@ -42,6 +43,7 @@ def opened(files: Files, *, segment_bytes: int, sync: bool = True) -> Spool:
         beyond=max(mark.stored, checkpoints.newest),
         spans=max(mark.spans, checkpoints.newest_spans),
         sync=sync,
+        recent_bytes=recent_bytes,
     )
     progress.settle(checkpoints.newest, checkpoints.newest_spans)
     return Spool(log, progress, checkpoints)

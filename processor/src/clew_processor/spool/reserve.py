@@ -43,9 +43,9 @@ class Reserve:
         """See `Files`."""
         return [name for name in self._files.names() if name != NAME]
 
-    def open(self, name: str) -> File:
+    def open(self, name: str, *, appending: bool = False) -> File:
         """See `Files`."""
-        return self._files.open(name)
+        return self._files.open(name, appending=appending)
 
     def read(self, name: str) -> bytes:
         """See `Files`."""
