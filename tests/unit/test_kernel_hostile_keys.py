@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
 from clew_processor.decode.plan import extraction_plan
 from shared.otlp import request, span
-from shared.pipeline import decode
+from shared.pipeline import decode, new_decoder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,3 +86,24 @@ def test_a_thousand_messages_are_taken_of_one_span():
     batch = decode(request(span(attributes=found)))
     assert len(batch.spans.column("input_messages").to_pylist()[0]) == 1000
     assert len(batch.spans.column("SpanAttributes").to_pylist()[0]) == 201
+
+
+def test_spans_with_keys_in_hundreds_of_orders_are_read_like_each_alone():
+    rng = random.Random(1)
+    keys = ["gen_ai.operation.name", "gen_ai.request.model", "gen_ai.usage.input_tokens", "gen_ai.tool.call.arguments"]
+    keys += ["openinference.span.kind", "llm.input_messages.0.message.role", "error.type", "clew.pending"]
+    values = ["", None, "chat", "execute_tool", "LLM", "7", 7, True, '{"a":1}', ["x"]]
+    spans = []
+    for number in range(400):
+        own = [*rng.choices(keys, k=rng.randrange(8)), *(f"more.{rng.randrange(30)}" for _ in range(3))]
+        rng.shuffle(own)
+        spans.append(span(attributes=[(key, rng.choice(values)) for key in own], span_id=number + 1))
+    decoder = new_decoder()
+    together = decode(request(*spans))
+    single = [decode(request(one), decoder=decoder) for one in spans]
+    apart = pa.Table.from_batches([batch.spans.drop_columns(["request", "parent_row"]) for batch in single])
+    for name in apart.column_names:
+        assert together.spans.column(name).to_pylist() == apart.column(name).to_pylist(), name
+    assert sorted(together.contents.column("content").to_pylist()) == sorted(
+        content for batch in single for content in batch.contents.column("content").to_pylist()
+    )

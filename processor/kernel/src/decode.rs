@@ -6,7 +6,7 @@ use arrow_schema::ArrowError;
 use crate::content::{Memory, Owner};
 use crate::hash::{Key, Keyed};
 use crate::keys::KeyTable;
-use crate::otlp::{Attr, Body, Limits, Value, Walked, count_spans};
+use crate::otlp::{Attr, Body, Limits, Span, Value, Walked, count_spans};
 use crate::plan::Plan;
 use crate::prints::{Of, Print, Printer};
 use crate::refusal::Noun;
@@ -140,14 +140,16 @@ impl<'s> Arrivals<'s> {
     }
 
     /// Goes on to the next body.
-    fn take<'a>(&mut self, body: &Body<'a>, keys: &mut KeyTable<'a>, key: &Key, keyed: &Keyed) {
+    fn take(&mut self, body: &Body<'_>, keys: &KeyTable<'_>, key: &Key, keyed: &Keyed) {
         self.prints.clear();
         self.start_records.clear();
         self.late = 0;
-        let start_record = keys.id(START_RECORD);
+        // Most senders have no such records, and then nobody looks for them.
+        let start_record = keys.known(START_RECORD);
         let starts = |attr: &Attr<'_>| Some(attr.key) == start_record && attr.value == Value::Bool(true);
-        let spans =
-            || body.spans.iter().map(|span| (span, span.attrs.of(&body.span_attrs).iter().any(starts)));
+        let is_start =
+            |span: &Span<'_>| start_record.is_some() && span.attrs.of(&body.span_attrs).iter().any(starts);
+        let spans = || body.spans.iter().map(|span| (span, is_start(span)));
         if !self.seen.is_on() {
             let records = spans().enumerate().filter(|(_, (_, starts))| *starts);
             self.start_records.extend(records.map(|(index, _)| StartRecord { index, end: None }));
@@ -255,7 +257,7 @@ pub fn decode(
                     refresh_ns: plan.content_refresh_ns,
                 };
                 let request = u32::try_from(request).unwrap_or(u32::MAX);
-                arrivals.take(&body, &mut keys, key, &owner.keyed);
+                arrivals.take(&body, &keys, key, &owner.keyed);
                 let refusals = &mut walked.refusals;
                 walked.spans = rows.add(&body, &mut keys, memory, &owner, request, &mut arrivals, refusals);
                 Verdict { late: arrivals.late, ..Verdict::of(&walked) }

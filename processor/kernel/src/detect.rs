@@ -6,6 +6,7 @@ use crate::extract::{Extractor, plain_text};
 use crate::facts::{Facts, Remembered, Unions};
 use crate::keys::KeyTable;
 use crate::otlp::{Attr, Value};
+use crate::paths::{Path, UNKNOWN};
 use crate::plan::{Dialect, OpOrigin, OpSource, Plan};
 
 /// Bounds of a signature.
@@ -21,6 +22,30 @@ pub struct Found {
     pub ignored: bool,
 }
 
+/// What the keys of a sequence tell, those without a value left out.
+#[derive(Debug)]
+struct Course {
+    sets: Vec<u32>,
+    /// Places of the attributes whose values tell something too.
+    telling: Vec<u32>,
+    /// The union to which the sets were added last, and what it became.
+    last: Option<(u32, u32)>,
+}
+
+impl Course {
+    fn new(attrs: &[Attr<'_>], keys: &KeyTable<'_>) -> Self {
+        let mut course = Self { sets: Vec::new(), telling: Vec::new(), last: None };
+        for (place, attr) in (0u32..).zip(attrs) {
+            let Some(mark) = keys.marked(attr.key).filter(|_| !attr.value.is_empty()) else { continue };
+            course.sets.push(mark.set);
+            if mark.values.is_some() || mark.probe.is_some() {
+                course.telling.push(place);
+            }
+        }
+        course
+    }
+}
+
 /// Tells dialects and operations apart; remembers what it found for the rest of the call.
 #[derive(Debug)]
 pub struct Detector<'a> {
@@ -29,6 +54,10 @@ pub struct Detector<'a> {
     scopes: Remembered,
     events: Remembered,
     unions: Unions<Found>,
+    /// How often unions were numbered anew.
+    generation: u32,
+    /// By sequence of keys.
+    courses: Vec<Option<Course>>,
     /// The facts of the span at hand, and those its scope's and resource's spans share.
     union: u32,
     shared: u32,
@@ -49,6 +78,8 @@ impl<'a> Detector<'a> {
             scopes: Remembered::default(),
             events: Remembered::default(),
             unions,
+            generation: 0,
+            courses: Vec::new(),
             union: none,
             shared: none,
             shared_facts: Facts::default(),
@@ -72,6 +103,8 @@ impl<'a> Detector<'a> {
     pub fn begin(&mut self, code: i32, name: &[u8], keys: &mut KeyTable<'a>) {
         let plan = self.plan;
         if self.unions.begin() {
+            self.generation += 1;
+            self.courses.clear();
             self.shared = self.unions.number(&self.shared_facts, |facts| look_up(plan, facts));
         }
         self.span += 1;
@@ -96,24 +129,46 @@ impl<'a> Detector<'a> {
         self.union = self.unions.add(self.union, set, &keys.sets, |facts| look_up(plan, facts));
     }
 
-    /// The span's attributes. What names its operation is kept for [`Self::op`].
-    #[inline]
-    pub fn attributes(&mut self, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
-        for attr in attrs {
-            let Some(mark) = keys.marked(attr.key) else { continue };
-            // An empty value is no value.
-            if matches!(attr.value, Value::Empty | Value::Str(b"")) {
-                continue;
+    /// The span's attributes, whose keys are those of `path`. What names its operation is kept for [`Self::op`].
+    pub fn attributes(&mut self, path: Path, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
+        let mut course = match self.courses.get_mut(path as usize).and_then(Option::take) {
+            Some(course) => course,
+            None => Course::new(attrs, keys),
+        };
+        match course.last {
+            Some((before, after)) if before == self.union => self.union = after,
+            _ => {
+                let before = self.union;
+                for set in &course.sets {
+                    self.add(*set, keys);
+                }
+                course.last = Some((before, self.union));
             }
-            let (set, has_values) = (mark.set, mark.values.is_some());
-            if let Some(place) = mark.probe.and_then(|probe| self.probes.get_mut(usize::from(probe))) {
-                *place = (self.span, attr.value);
+        }
+        for place in &course.telling {
+            if let Some(attr) = attrs.get(*place as usize) {
+                self.value(attr, keys);
             }
+        }
+        if path != UNKNOWN {
+            if self.courses.len() <= path as usize {
+                self.courses.resize_with(path as usize + 1, || None);
+            }
+            if let Some(place) = self.courses.get_mut(path as usize) {
+                *place = Some(course);
+            }
+        }
+    }
+
+    fn value(&mut self, attr: &Attr<'a>, keys: &mut KeyTable<'a>) {
+        let Some(mark) = keys.marked(attr.key) else { return };
+        let has_values = mark.values.is_some();
+        if let Some(place) = mark.probe.and_then(|probe| self.probes.get_mut(usize::from(probe))) {
+            *place = (self.span, attr.value);
+        }
+        if has_values {
+            let set = keys.value_set(attr.key, attr.value, &mut self.text);
             self.add(set, keys);
-            if has_values {
-                let set = keys.value_set(attr.key, attr.value, &mut self.text);
-                self.add(set, keys);
-            }
         }
     }
 
@@ -128,11 +183,16 @@ impl<'a> Detector<'a> {
         self.unions.get(self.union).0
     }
 
+    /// The number of these facts, and how often facts were numbered anew.
+    pub fn number(&self) -> (u32, u32) {
+        (self.union, self.generation)
+    }
+
     /// The facts that the attributes of a resource tell.
     pub fn resource(&mut self, attrs: &[Attr<'a>], keys: &KeyTable<'a>) -> Facts {
         let mut facts = Facts::default();
         for attr in attrs {
-            if matches!(attr.value, Value::Empty | Value::Str(b"")) {
+            if attr.value.is_empty() {
                 continue;
             }
             facts.add(&self.plan.tests.resource_keys.facts(keys.name(attr.key)));

@@ -8,6 +8,7 @@ use crate::extract::plain_text;
 use crate::facts::{Sets, Texts};
 use crate::gather::numbered;
 use crate::otlp::Value;
+use crate::paths::{Path, Paths};
 use crate::plan::{Key, Plan, Use};
 use crate::text::{is_utf8, same};
 
@@ -19,11 +20,15 @@ pub type KeyId = u32;
 pub struct Mark<'a> {
     /// Number of the set of facts that hold where the value is not empty.
     pub set: u32,
-    /// What is asked about the value; and the value that came last, with its set.
+    /// What is asked about the value; and values that came lately, with their sets.
     pub values: Option<&'a Texts>,
-    last: (&'a [u8], u32),
+    lately: [(&'a [u8], u32); LATELY],
+    oldest: usize,
     pub probe: Option<u8>,
 }
+
+/// Values remembered for each key: an operation's name is one of a few.
+const LATELY: usize = 4;
 
 /// A key that is of a numbered message.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +63,7 @@ pub struct KeyTable<'a> {
     hasher: RandomState,
     table: HashTable<KeyId>,
     entries: Vec<Entry<'a>>,
+    paths: Paths<'a>,
     marks: Vec<Mark<'a>>,
     numbered: Vec<Numbered<'a>>,
     /// Sets of facts met so far.
@@ -75,6 +81,7 @@ impl<'a> KeyTable<'a> {
             hasher: RandomState::default(),
             table: HashTable::with_capacity(128),
             entries: Vec::with_capacity(128),
+            paths: Paths::default(),
             marks: Vec::new(),
             numbered: Vec::new(),
             sets: Sets::default(),
@@ -113,7 +120,13 @@ impl<'a> KeyTable<'a> {
         if facts.is_empty() && probe.is_none() && values.is_none() {
             return 0;
         }
-        self.marks.push(Mark { set: self.sets.number(&facts), values, last: (&[], 0), probe });
+        self.marks.push(Mark {
+            set: self.sets.number(&facts),
+            values,
+            lately: [(&[], 0); LATELY],
+            oldest: 0,
+            probe,
+        });
         u32::try_from(self.marks.len()).unwrap_or_default()
     }
 
@@ -128,6 +141,24 @@ impl<'a> KeyTable<'a> {
             return Some(*id);
         }
         is_utf8(name).then(|| self.insert(name, hash))
+    }
+
+    /// The key's number, if it was met before.
+    pub fn known(&self, name: &[u8]) -> Option<KeyId> {
+        let entries = &self.entries;
+        let is_it = |id: &KeyId| entries.get(*id as usize).is_some_and(|entry| same(entry.name, name));
+        self.table.find(self.hasher.hash_one(name), is_it).copied()
+    }
+
+    /// See [`Paths::follow`].
+    #[inline]
+    pub fn follow(&self, path: Path, name: &[u8], is_empty: bool) -> Option<(Path, KeyId)> {
+        self.paths.follow(path, name, is_empty)
+    }
+
+    /// See [`Paths::extend`].
+    pub fn extend(&mut self, path: Path, id: KeyId, is_empty: bool) -> Path {
+        self.paths.extend(path, self.name(id), id, is_empty)
     }
 
     /// Starts a new owner of attributes, whose keys are its own.
@@ -175,16 +206,17 @@ impl<'a> KeyTable<'a> {
         let Some(entry) = self.entries.get(id as usize) else { return 0 };
         let Some(mark) = self.marks.get_mut((entry.mark as usize).wrapping_sub(1)) else { return 0 };
         let Some(values) = mark.values else { return 0 };
-        match value {
-            Value::Str(text) if same(mark.last.0, text) => mark.last.1,
-            value => {
-                let set = self.sets.number(&values.facts(plain_text(value, room)));
-                if let Value::Str(text) = value {
-                    mark.last = (text, set);
-                }
-                set
-            }
+        if let Value::Str(text) = value
+            && let Some((_, set)) = mark.lately.iter().find(|(known, _)| same(known, text))
+        {
+            return *set;
         }
+        let set = self.sets.number(&values.facts(plain_text(value, room)));
+        if let (Value::Str(text), Some(place)) = (value, mark.lately.get_mut(mark.oldest)) {
+            *place = (text, set);
+            mark.oldest = (mark.oldest + 1) % LATELY;
+        }
+        set
     }
 
     /// The uses a dialect has for a span attribute with this key.

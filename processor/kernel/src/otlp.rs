@@ -11,9 +11,10 @@
 //! does not: the last one stands.
 
 use crate::keys::{KeyId, KeyTable};
+use crate::paths::{Path, START, UNKNOWN};
 use crate::refusal::{Noun, Reason, Refusals};
 use crate::text::is_utf8;
-use crate::wire::{Malformed, Reader, bytes, fixed64, varint};
+use crate::wire::{Malformed, Reader, bytes, fixed64, short, varint};
 
 /// A value as it came, strings not yet copied and nested values still in wire form (already checked).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,6 +27,14 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     Array(&'a [u8]),
     KvList(&'a [u8]),
+}
+
+impl Value<'_> {
+    /// Whether it is none, or an empty string.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty | Self::Str(b""))
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +110,8 @@ pub struct Span<'a> {
     pub status: u64,
     pub status_message: &'a [u8],
     pub attrs: Run,
+    /// The sequence of the attributes' keys.
+    pub path: Path,
     pub events: Run,
     pub links: Run,
 }
@@ -221,6 +232,16 @@ impl<'a> Body<'a> {
         walk(message, limits, &mut Filling { body: self, keys, at: Marks::default() })
     }
 
+    /// Where attributes of the owner at hand go, where its own begin, and their keys so far.
+    #[inline]
+    fn of<'b>(&'b mut self, owner: Owner, at: &'b mut Marks) -> (&'b mut Vec<Attr<'a>>, u32, &'b mut Path) {
+        match owner {
+            Owner::Resource => (&mut self.resource_attrs, at.resource_attrs, &mut at.path),
+            Owner::Record => (&mut self.span_attrs, at.span_attrs, &mut at.span_path),
+            Owner::Scope | Owner::Part => (&mut self.inner_attrs, at.inner_attrs, &mut at.path),
+        }
+    }
+
     fn clear(&mut self) {
         self.resources.clear();
         self.scopes.clear();
@@ -245,6 +266,9 @@ struct Marks {
     /// Of the whole span, and of the event or link at hand.
     span_inner_attrs: u32,
     inner_attrs: u32,
+    /// The keys so far, of the span and of any other owner.
+    span_path: Path,
+    path: Path,
 }
 
 /// A body being filled.
@@ -254,15 +278,47 @@ struct Filling<'b, 'a> {
     at: Marks,
 }
 
+impl<'a> Filling<'_, 'a> {
+    /// Takes an attribute whose key did not follow the ones before it so far.
+    #[cold]
+    fn turn(&mut self, owner: Owner, name: &'a [u8], value: Value<'a>) -> bool {
+        // A key that was met before is known to be UTF-8; only a new one is checked.
+        let Some(key) = self.keys.id(name) else {
+            return false;
+        };
+        let Self { body, keys, at } = self;
+        let (attrs, start, path) = body.of(owner, at);
+        let own = attrs.get(start as usize..).unwrap_or_default();
+        if *path != UNKNOWN {
+            let is_new = own.iter().all(|attr| attr.key != key);
+            let longer = if is_new { keys.extend(*path, key, value.is_empty()) } else { UNKNOWN };
+            *path = longer;
+            if longer == UNKNOWN {
+                keys.begin();
+                for (place, attr) in (start..).zip(own) {
+                    keys.claim(attr.key, place);
+                }
+            }
+        }
+        let earlier = if *path == UNKNOWN { keys.claim(key, mark(attrs)) } else { None };
+        match earlier.and_then(|earlier| attrs.get_mut(earlier as usize)) {
+            Some(earlier) => earlier.value = value,
+            None => attrs.push(Attr { key, value }),
+        }
+        true
+    }
+}
+
 impl<'a> Sink<'a> for Filling<'_, 'a> {
     #[inline]
     fn begin(&mut self, owner: Owner) {
-        let Self { body, keys, at } = self;
-        keys.begin();
+        let Self { body, at, .. } = self;
+        at.path = START;
         match owner {
             Owner::Resource => at.resource_attrs = mark(&body.resource_attrs),
             Owner::Scope => {}
             Owner::Record => {
+                at.span_path = START;
                 at.span_attrs = mark(&body.span_attrs);
                 at.events = mark(&body.events);
                 at.links = mark(&body.links);
@@ -274,20 +330,16 @@ impl<'a> Sink<'a> for Filling<'_, 'a> {
 
     #[inline]
     fn attribute(&mut self, owner: Owner, key: &'a [u8], value: Value<'a>) -> bool {
-        // A key that was met before is known to be UTF-8; only a new one is checked.
-        let Some(key) = self.keys.id(key) else {
-            return false;
-        };
-        let attrs = match owner {
-            Owner::Resource => &mut self.body.resource_attrs,
-            Owner::Record => &mut self.body.span_attrs,
-            Owner::Scope | Owner::Part => &mut self.body.inner_attrs,
-        };
-        match self.keys.claim(key, mark(attrs)).and_then(|earlier| attrs.get_mut(earlier as usize)) {
-            Some(earlier) => earlier.value = value,
-            None => attrs.push(Attr { key, value }),
+        let Self { body, keys, at } = self;
+        let (attrs, _, path) = body.of(owner, at);
+        match keys.follow(*path, key, value.is_empty()) {
+            Some((longer, key)) => {
+                *path = longer;
+                attrs.push(Attr { key, value });
+                true
+            }
+            None => self.turn(owner, key, value),
         }
-        true
     }
 
     fn resource(&mut self, _: &'a [u8]) {
@@ -328,6 +380,7 @@ impl<'a> SpanSink<'a> for Filling<'_, 'a> {
         body.spans.push(Span {
             scope: at.scope,
             attrs: Run::since(at.span_attrs, &body.span_attrs),
+            path: at.span_path,
             events: Run::since(at.events, &body.events),
             links: Run::since(at.links, &body.links),
             ..span
@@ -456,6 +509,14 @@ impl<'s, 'a, S: Sink<'a>> Walk<'s, 'a, S> {
     pub fn attribute(&mut self, owner: Owner, message: &'a [u8], flaws: &mut Flaws) -> Result<(), Malformed> {
         const KEY: u32 = bytes(1);
         const VALUE: u32 = bytes(2);
+        // As exporters write it: the key, the value, and nothing else.
+        if let Some((key, rest)) = short(message, KEY)
+            && let Some((inner, [])) = short(rest, VALUE)
+        {
+            let value = any_value(inner, 0, self.limits.max_depth, flaws)?;
+            flaws.bad_utf8 |= !self.sink.attribute(owner, key, value);
+            return Ok(());
+        }
         let mut key: &[u8] = &[];
         let mut value = Value::Empty;
         let mut reader = Reader::new(message);
@@ -772,7 +833,23 @@ pub fn string<'a>(reader: &mut Reader<'a>, flaws: &mut Flaws) -> Result<&'a [u8]
 /// Checks one AnyValue with everything in it and gives its value, nested ones in wire form.
 ///
 /// `depth` counts the arrays and lists around it. What lies deeper than `max_depth` is flagged and not looked at.
+#[inline]
 pub fn any_value<'a>(
+    message: &'a [u8],
+    depth: u32,
+    max_depth: u32,
+    flaws: &mut Flaws,
+) -> Result<Value<'a>, Malformed> {
+    match short(message, STRING) {
+        Some((text, [])) => {
+            flaws.bad_utf8 |= !is_utf8(text);
+            Ok(Value::Str(text))
+        }
+        _ => any_long_value(message, depth, max_depth, flaws),
+    }
+}
+
+fn any_long_value<'a>(
     message: &'a [u8],
     depth: u32,
     max_depth: u32,

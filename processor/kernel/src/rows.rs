@@ -1,5 +1,6 @@
 //! Accepted spans as growing columns: the fixed ones, the plan's, and the contents.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow_array::{
@@ -21,10 +22,12 @@ use crate::flatten::Entry;
 use crate::gather::{Gathered, Part};
 use crate::hash::Hash;
 use crate::json::{Tapes, trim};
-use crate::keys::{KeyTable, Numbered};
+use crate::keys::KeyTable;
+use crate::layouts::{Kind, Layout, Layouts, Offer};
 use crate::message::{Piece, Reading, calls};
 use crate::otlp::{Attr, Body, MAX_RESOURCE_BYTES, RESOURCE_ATTRIBUTE_BYTES, Span, Value};
 use crate::parents::Parents;
+use crate::paths::Path;
 use crate::pieces::Cutter;
 use crate::plan::{
     Content, EventSource, Form, Origin, Plan, Shape, Type, Use, bytes_name, calls_name, roles_name,
@@ -54,8 +57,7 @@ struct Repeated<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Subject<'a> {
     dialect: u16,
-    /// Its operation as one bit.
-    op: u64,
+    op: u8,
     start: u64,
     name: &'a [u8],
     scope: &'a [u8],
@@ -134,11 +136,11 @@ pub struct Rows<'a> {
     signatures: Sparse,
     detector: Detector<'a>,
     extractor: Extractor,
+    layouts: Layouts<'a>,
     picks: Picks<'a>,
     /// Text made for the span at hand.
     scratch: Vec<u8>,
-    /// Attributes of the span at hand that may become contents, and those that did.
-    offered: Vec<u32>,
+    /// Attributes of the span at hand that became contents.
     won: Vec<u32>,
     gathered: Gathered<'a>,
     resource_bytes: usize,
@@ -212,8 +214,8 @@ impl<'a> Rows<'a> {
             signatures: column(Type::Dict),
             detector: Detector::new(plan),
             extractor: Extractor::default(),
+            layouts: Layouts::default(),
             scratch: Vec::new(),
-            offered: Vec::new(),
             won: Vec::new(),
             gathered: Gathered::default(),
             picks: Picks::new(plan.columns.len() + plan.contents.len()),
@@ -306,16 +308,16 @@ impl<'a> Rows<'a> {
             self.own_fields(span, owner.tenant, keys);
             self.resource_fields(&repeated);
             self.events(body, span, keys);
-            self.detector.attributes(attrs, keys);
-            let subject = self.subject(span, scope.name, attrs, keys);
-            self.picks.begin();
-            self.scratch.clear();
-            self.gathered.begin();
-            self.remainders.clear();
-            self.span_attributes(&subject, attrs, keys);
-            self.other_sources(&subject, &repeated, body, span, keys);
+            self.detector.attributes(span.path, attrs, keys);
+            let subject = self.subject(span, scope.name);
+            let layout = self.layout(&subject, span.path, attrs, keys);
+            if self.detector.found().dialect == 0 && layout.looks {
+                self.sign(scope.name, attrs, keys);
+            }
+            self.span_attributes(&layout, attrs, &subject, owner);
+            self.other_sources(&layout, &subject, &repeated, body, span, keys);
             self.picked(memory, owner, request, body, span, keys);
-            self.remaining_attributes(attrs, keys);
+            self.remaining_attributes(&layout, attrs, keys);
             self.links(body, span, keys);
             added += 1;
         }
@@ -328,29 +330,35 @@ impl<'a> Rows<'a> {
     }
 
     /// Which dialect's the span is, and what operation.
-    fn subject(
-        &mut self,
-        span: &Span<'a>,
-        scope: &'a [u8],
-        attrs: &[Attr<'a>],
-        keys: &KeyTable<'a>,
-    ) -> Subject<'a> {
+    fn subject(&mut self, span: &Span<'a>, scope: &'a [u8]) -> Subject<'a> {
         let plan = self.plan;
         let Found { dialect: number, ignored } = self.detector.found();
         self.dialects.push(i32::from(number));
-        let mut subject = Subject { dialect: 0, op: 1, start: span.start, name: span.name, scope };
-        let mut op = 0;
-        if number == 0 {
-            if attrs.iter().any(|attr| keys.looks(attr.key)) {
-                self.sign(scope, attrs, keys);
-            }
-        } else if !ignored && let Some(dialect) = plan.dialects.get(usize::from(number)) {
-            op = self.detector.op(dialect, span.name, scope, &mut self.extractor);
-            (subject.dialect, subject.op) = (number, 1 << op);
+        let mut subject = Subject { dialect: 0, op: 0, start: span.start, name: span.name, scope };
+        if number > 0
+            && !ignored
+            && let Some(dialect) = plan.dialects.get(usize::from(number))
+        {
+            subject.op = self.detector.op(dialect, span.name, scope, &mut self.extractor);
+            subject.dialect = number;
             self.known.set(self.row());
         }
-        self.ops.push(i32::from(op));
+        self.ops.push(i32::from(subject.op));
         subject
+    }
+
+    /// Where the attributes of the span go.
+    fn layout(
+        &mut self,
+        subject: &Subject<'a>,
+        path: Path,
+        attrs: &[Attr<'a>],
+        keys: &mut KeyTable<'a>,
+    ) -> Rc<Layout<'a>> {
+        let Self { plan, layouts, detector, .. } = self;
+        let (union, generation) = detector.number();
+        let kind = Kind { path, union, generation, op: subject.op };
+        layouts.of(kind, plan, subject.dialect, || detector.facts(), attrs, keys)
     }
 
     #[cold]
@@ -431,34 +439,46 @@ impl<'a> Rows<'a> {
     }
 
     /// Offers the span's attributes to the plan's slots and writes those that cannot become contents.
-    fn span_attributes(&mut self, subject: &Subject<'a>, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
+    fn span_attributes(
+        &mut self,
+        layout: &Layout<'a>,
+        attrs: &[Attr<'a>],
+        subject: &Subject<'a>,
+        owner: &Owner,
+    ) {
         let plan = self.plan;
-        self.offered.clear();
+        self.picks.begin();
+        self.scratch.clear();
+        self.gathered.begin();
+        self.remainders.clear();
         let dialect = plan.dialects.get(usize::from(subject.dialect)).filter(|d| !d.sentinels.is_empty());
-        for (place, attr) in (0u32..).zip(attrs) {
-            let key = attr.key;
-            let mut is_offered = false;
-            for wanted in keys.uses(key, subject.dialect) {
-                if wanted.ops & subject.op == 0 {
-                    continue;
+        let is_sentinel = |value: Value<'_>| match (dialect, value) {
+            (Some(dialect), Value::Str(text)) => dialect.is_sentinel(text),
+            _ => false,
+        };
+        let value = |place: u32| attrs.get(place as usize).map_or(Value::Empty, |attr| attr.value);
+        for (place, slot) in &layout.plain {
+            let (value, slot) = (value(*place), usize::from(*slot));
+            if let Some(column) = plan.columns.get(slot)
+                && !is_sentinel(value)
+                && let Some(cell) = coerce(column.kind, value)
+            {
+                self.cell(slot, cell, owner);
+            }
+        }
+        for Offer { place, wanted, part } in &layout.offers {
+            let value = value(*place);
+            match part {
+                Some((index, path)) => {
+                    self.gather(wanted, *place, Entry { index: *index, path, value });
                 }
-                is_offered |= usize::from(wanted.slot) >= plan.columns.len();
-                if let (Some(dialect), Value::Str(text)) = (dialect, attr.value)
-                    && dialect.is_sentinel(text)
-                {
-                    continue;
-                }
-                self.offer(subject, wanted, place, attr.value);
+                None if is_sentinel(value) => {}
+                None => self.offer(subject, wanted, *place, value),
             }
-            if let Some(numbered) = keys.numbered(key) {
-                is_offered |= self.offer_numbered(subject, *numbered, place, attr.value);
-            }
-            if is_offered {
-                self.offered.push(place);
-            } else {
-                self.attributes.keys.push(keys.code(key));
-                self.attributes.values.push_with(|out| as_string(&attr.value, out));
-            }
+        }
+        self.attributes.keys.extend_from_slice(&layout.codes);
+        for place in &layout.kept {
+            self.attributes.values.push_with(|out| as_string(&value(*place), out));
         }
     }
 
@@ -476,57 +496,32 @@ impl<'a> Rows<'a> {
 
     /// Offers what the use makes of the value.
     fn offer_refined(&mut self, subject: &Subject<'a>, wanted: &Use, place: u32, value: Value<'a>) {
-        if !self.applies(wanted) {
-            return;
-        }
-        let Self { plan, picks, extractor, scratch, .. } = self;
-        let plan: &'a Plan = plan;
+        let plan = self.plan;
         let Some(how) = plan.how(wanted.how) else { return };
         if let Some((index, path)) = how.part {
-            if !matches!(value, Value::Empty | Value::Str(b"")) {
-                let Use { slot, rank, .. } = *wanted;
-                self.gathered.push(Part { slot, rank, place, entry: Entry { index, path, value } });
-                picks.offer(*wanted, place, || Some(Cell::Gathered));
+            if !value.is_empty() {
+                self.gather(wanted, place, Entry { index, path, value });
             }
             return;
         }
+        let Self { picks, extractor, scratch, .. } = self;
         picks.offer(*wanted, place, || match plan.columns.get(usize::from(wanted.slot)) {
             Some(column) => extract::cell(how, column.kind, value, subject.start, extractor, scratch),
             None => extract::content(how, value, extractor, scratch),
         });
     }
 
-    /// Whether what the use asks of the span holds.
-    fn applies(&self, wanted: &Use) -> bool {
-        let when = self.plan.how(wanted.how).map(|how| &how.when);
-        when.is_none_or(|when| when.is_empty() || when.holds(&self.detector.facts()))
-    }
-
-    /// Gathers an attribute of a numbered message. False where nobody wants it.
-    fn offer_numbered(
-        &mut self,
-        subject: &Subject<'a>,
-        numbered: Numbered<'a>,
-        place: u32,
-        value: Value<'a>,
-    ) -> bool {
-        let Numbered { key, index, path } = numbered;
-        let mut is_offered = false;
-        for wanted in key.uses(subject.dialect).iter().filter(|wanted| wanted.ops & subject.op != 0) {
-            if !self.applies(wanted) {
-                continue;
-            }
-            let Use { slot, rank, .. } = *wanted;
-            self.gathered.push(Part { slot, rank, place, entry: Entry { index, path, value } });
-            self.picks.offer(*wanted, place, || Some(Cell::Gathered));
-            is_offered = true;
-        }
-        is_offered
+    /// Offers a part of what a slot may hold.
+    fn gather(&mut self, wanted: &Use, place: u32, entry: Entry<'a>) {
+        let Use { slot, rank, .. } = *wanted;
+        self.gathered.push(Part { slot, rank, place, entry });
+        self.picks.offer(*wanted, place, || Some(Cell::Gathered));
     }
 
     /// Offers what is no attribute of the span.
     fn other_sources(
         &mut self,
+        layout: &Layout<'a>,
         subject: &Subject<'a>,
         repeated: &Repeated<'a>,
         body: &Body<'a>,
@@ -534,47 +529,34 @@ impl<'a> Rows<'a> {
         keys: &KeyTable<'a>,
     ) {
         let plan = self.plan;
-        let Some(dialect) = plan.dialects.get(usize::from(subject.dialect)) else { return };
-        // Most spans have no events.
-        let of_events = if span.events.of(&body.events).is_empty() { &[][..] } else { &dialect.of_events };
-        for (origin, wanted) in dialect.others.iter().chain(of_events) {
-            if wanted.ops & subject.op == 0 {
-                continue;
-            }
+        for (origin, wanted) in &layout.others {
             let value = match origin {
-                Origin::Events(place) => {
-                    let has = plan.events.get(usize::from(*place));
-                    let has = has.is_some_and(|source| self.detector.facts().meets(&source.fact));
-                    if has && self.applies(wanted) {
-                        self.picks.offer(*wanted, NOWHERE, || Some(Cell::Gathered));
-                    }
+                Origin::Events(_) => {
+                    self.picks.offer(*wanted, NOWHERE, || Some(Cell::Gathered));
                     continue;
                 }
                 Origin::Resource(place) => repeated.wanted.get(usize::from(*place)).copied(),
-                Origin::Event(place) => plan.events.get(usize::from(*place)).and_then(|source| {
-                    self.detector
-                        .facts()
-                        .meets(&source.fact)
-                        .then(|| event_value(body, span, source, keys))?
-                }),
+                Origin::Event(place) => {
+                    let source = plan.events.get(usize::from(*place));
+                    source.and_then(|source| event_value(body, span, source, keys))
+                }
                 Origin::Duration => Some(Value::Int(span.end.saturating_sub(span.start) as i64)),
                 Origin::Name => Some(Value::Str(subject.name)),
                 Origin::Scope => Some(Value::Str(subject.scope)),
                 Origin::Nowhere => Some(Value::Bool(true)),
             };
-            if let Some(value) = value.filter(|value| !matches!(value, Value::Empty | Value::Str(b""))) {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
                 self.offer(subject, wanted, NOWHERE, value);
             }
         }
     }
 
     /// Writes the attributes that became no content, what is left of those that did in part, and ends the span's.
-    fn remaining_attributes(&mut self, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
-        if !self.offered.is_empty() {
+    fn remaining_attributes(&mut self, layout: &Layout<'a>, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
+        if !layout.offered.is_empty() {
             self.note_winners();
         }
-        for index in 0..self.offered.len() {
-            let Some(place) = self.offered.get(index).copied() else { continue };
+        for place in layout.offered.iter().copied() {
             let Some(attr) = attrs.get(place as usize) else { continue };
             if attr.value == Value::Empty {
                 continue;

@@ -43,6 +43,18 @@ pub const fn bytes(field: u32) -> u32 {
     field << 3 | BYTES_TYPE
 }
 
+/// The payload of the field a message begins with, and what comes after it, if that field has this tag, of one byte, and
+/// less than 128 bytes.
+#[inline]
+pub fn short(message: &[u8], tag: u32) -> Option<(&[u8], &[u8])> {
+    match message {
+        [first, length, rest @ ..] if u32::from(*first) == tag && *length < 0x80 => {
+            rest.split_at_checked(usize::from(*length))
+        }
+        _ => None,
+    }
+}
+
 /// What is left of a message.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
