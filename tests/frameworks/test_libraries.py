@@ -81,7 +81,9 @@ def test_library_is_recorded_as_it_was_served(library: Library, case: str):
     if "left" in case.split() or any(not call["usage_on_wire"] for call in outcome.truth["per_call"]):
         # Nobody has the usage, or not all of it, and whoever guesses says so; which is no error.
         truth |= {name: told[name] for name in (*TOKENS, "cost_usd")}
-        assert not any(line["run"].get("status") == "error" for line in lines if "run" in line)
+        runs = [line["run"] for line in lines if "run" in line]
+        assert not any(one.get("status") == "error" for one in runs)
+        assert "partial" in {one["usage_known"] for one in runs}
     departs = library.departures(case)
     assert not [name for name, seen in departs.items() if truth[name] == seen], "known to differ, and does not"
     assert told == truth | departs

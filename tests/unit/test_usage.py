@@ -239,6 +239,66 @@ def test_what_was_told_goes_before_a_guess_of_the_same_call(apart, told_first):
     assert store.read("SELECT sum(input_tokens), sum(calls), sum(calls_without_usage) FROM usage_1m", {}) == [(9, 1, 0)]
 
 
+STREAM = {"gen_ai.request.stream": True}
+CANCELLED = {"clew.status": "cancelled"}
+ENDED = {"gen_ai.response.finish_reasons": ["stop"]}
+PROMPT = {"input": 1000}
+
+
+@pytest.mark.parametrize(
+    ("call", "known"),
+    [
+        (talk(1, answered="In Paris", tokens=TOKENS, attributes=CANCELLED), "partial"),
+        (talk(1, answered="In Paris", tokens=TOKENS, attributes={"clew.status": "interrupted"}), "partial"),
+        (talk(1, answered="In Paris", tokens=TOKENS, attributes=CANCELLED | ENDED), "complete"),
+        (talk(1, answered="In Paris", tokens=TOKENS, attributes=STREAM), "partial"),
+        (talk(1, answered="In Paris", tokens=TOKENS, attributes=STREAM | ENDED), "complete"),
+        (talk(1, answered="In Paris", tokens=TOKENS, attributes=STREAM | {"error.type": "Reset"}), "complete"),
+        (talk(1, answered="In Paris", tokens=TOKENS), "complete"),
+        (talk(1, answered="In Paris", tokens=PROMPT), "partial"),
+        (talk(1, answered="In Paris", tokens=PROMPT, attributes=CANCELLED), "partial"),
+        (talk(1, tokens=PROMPT), "complete"),
+    ],
+)
+def test_usage_of_a_call_that_was_cut_off_is_known_in_part_and_stays_as_it_was_told(call, known):
+    sink, store = Recorder(), fresh_store()
+    new_pipeline(sink).process([arrived(request(call))])
+    sink.copy_to(store)
+    [(usage_known, tokens)] = store.read("SELECT usage_known, input_tokens + output_tokens FROM runs", {})
+    [(told, estimated, cost, source)] = store.read(
+        "SELECT InputTokens + OutputTokens, UsageEstimated, CostUsd > 0, CostSource FROM otel_traces", {}
+    )
+    part = known == "partial"
+    assert (usage_known, tokens) == (known, told)
+    assert (estimated, cost, source) == (part, True, "estimated" if part else "computed")
+
+
+WHOLE = chat(2, tokens={"input": 1000, "output": 83}, response="r", attributes=ENDED)
+CUT_OFF = talk(1, answered="x" * 40, tokens={"input": 1000, "output": 1}, response="r", attributes=STREAM)
+GUESSED = talk(3, asked="x" * 400, response="r")
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(
+    ("copies", "tokens", "known"),
+    [
+        ([WHOLE, CUT_OFF], 1083, "complete"),
+        ([CUT_OFF, WHOLE], 1083, "complete"),
+        ([CUT_OFF, GUESSED], 1001, "partial"),
+        ([GUESSED, CUT_OFF], 1001, "partial"),
+        ([GUESSED, CUT_OFF, WHOLE], 1083, "complete"),
+    ],
+)
+def test_a_whole_copy_of_a_call_goes_before_one_that_was_cut_off_and_this_before_a_guess(copies, tokens, known, apart):
+    sink, store = Recorder(), fresh_store()
+    pipeline = new_pipeline(sink)
+    for some in [[copy] for copy in copies] if apart else [copies]:
+        pipeline.process([arrived(request(*some))])
+    sink.copy_to(store)
+    runs = "SELECT input_tokens + output_tokens, usage_known, model_calls FROM runs"
+    assert store.read(runs, {}) == [(tokens, known, 1)]
+
+
 def test_a_run_with_guessed_tokens_is_known_in_part():
     sink, store = Recorder(), fresh_store()
     new_pipeline(sink).process([arrived(request(talk(1, asked="x" * 4000)))])

@@ -1,25 +1,45 @@
-"""An MCP server over stdio and a client that calls its tool; the OpenAI client decides."""
+"""An MCP server, over stdio or streamable HTTP, and a client that calls its tool; the OpenAI client decides."""
 
 import clew.auto  # noqa: F401, I001
 
 import json
 import os
+import subprocess
 import sys
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import harness
 import scripted
 from mcp import ClientSession, StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
 from openai import AsyncOpenAI
 
-server = Path(__file__).with_name("mcp_weather_server.py")
-parameters = StdioServerParameters(command=sys.executable, args=[str(server)], env=dict(os.environ))
+SERVER = str(Path(__file__).with_name("mcp_weather_server.py"))
+
+
+def over_stdio():
+    return stdio_client(StdioServerParameters(command=sys.executable, args=[SERVER], env=dict(os.environ)))
+
+
+@contextmanager
+def http_server():
+    """The server on a port of its choice; says where."""
+    with subprocess.Popen([sys.executable, SERVER, "http"], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+connect = over_stdio
 
 
 async def loop_async(prompt):
     async with (
         AsyncOpenAI(base_url=harness.OPENAI_URL, api_key="sk-test") as client,
-        stdio_client(parameters) as streams,
+        connect() as streams,
         ClientSession(*streams[:2]) as session,
     ):
         await session.initialize()
@@ -43,4 +63,9 @@ async def loop_async(prompt):
                 messages.append({"role": "tool", "tool_call_id": call.id, "content": result.content[0].text})
 
 
-scripted.main(globals())
+if os.environ.get("FRAMEWORKS_API") == "http":
+    with http_server() as url:
+        connect = partial(streamable_http_client, url)
+        scripted.main(globals())
+else:
+    scripted.main(globals())

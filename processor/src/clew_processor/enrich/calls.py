@@ -575,12 +575,12 @@ class _Verdicts:
     def _changed(self, rows: NDArray[np.int64], borrowed: dict[int, Numbers]) -> Changed:
         calls, columns = self.calls, self.columns
         tokens, cost = calls.tokens[rows].astype(np.int64), columns["cost_nano"][rows]
-        unpriced, guessed = calls.unpriced[rows], calls.estimated[rows] & ~calls.answered[rows]
+        unpriced, guessed = calls.unpriced[rows], calls.estimated[rows]
         requested = calls.requested[rows].astype(np.int64)
         for i, number in enumerate(self.numbers[rows].tolist()):
             if other := borrowed.get(number):
                 tokens[i], cost[i] = other.tokens, other.cost_nano
-                unpriced[i], guessed[i], requested[i] = other.unpriced, other.guessed, other.requested
+                unpriced[i], guessed[i], requested[i] = other.unpriced, other.estimated, other.requested
         named = {"end_ns": calls.end_ns, "duration_ns": calls.duration_ns, "error": calls.error}
         each = contributions(
             calls.kind[rows],
@@ -649,7 +649,6 @@ def _borrowed(
             scope=work.scope,
             cost_source=work.cost_source,
             estimated=bool(calls.estimated[lender]),
-            guessed=bool(calls.estimated[lender] & ~calls.answered[lender]),
             requested=int(calls.requested[asker]),
         )
     for number, numbers_of in before.items():

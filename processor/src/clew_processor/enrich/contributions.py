@@ -42,7 +42,7 @@ class Contributions:
     reasoning_tokens: NDArray[np.int64]
     cost_nano: NDArray[np.int64]
     unpriced: NDArray[np.bool_]
-    guessed: NDArray[np.bool_]  # the tokens were not told
+    guessed: NDArray[np.bool_]  # the tokens were not told, or not all of them
 
     @property
     def rows(self) -> int:

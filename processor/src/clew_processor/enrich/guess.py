@@ -1,4 +1,8 @@
-"""Tokens of answered calls that tell none (streams, mostly): told from the length of the recorded text, and marked."""
+"""Tokens of answered calls that tell none (streams, mostly): told from the length of the recorded text, and marked.
+
+A stream that was left before its end may have told the prompt's tokens and the first of the answer's. Its counts stay
+as they were told, and are marked as well.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +27,15 @@ _ANSWER: Final = ("output_messages.bytes",)
 def guess_tokens(spans: Spans) -> None:
     """Fills in tokens where a model call that did not fail tells none, nor a cost, but text was recorded.
 
-    The counts are marked by `usage_estimated`; `has_usage` stays as it is: any count that was told is better.
+    The counts are marked by `usage_estimated`, and so are those of a call that was cut off; `has_usage` stays as it
+    is: any count that was told is better.
 
     Args:
         spans: changed in place.
     """
-    wanted = spans.inference & ~spans.has_usage & ~(spans.reported_cost_usd >= 0)
-    wanted &= ~spans.status.isin(("error", "cancelled", "interrupted"))
+    stopped = spans.status.isin(("cancelled", "interrupted"))
+    spans.usage_estimated = spans.usage_estimated | _cut_off(spans, stopped)
+    wanted = spans.inference & ~spans.has_usage & ~(spans.reported_cost_usd >= 0) & ~spans.error & ~stopped
     if not wanted.any():
         return
     prompt = _bytes(spans.otlp, _PROMPT)
@@ -39,6 +45,16 @@ def guess_tokens(spans: Spans) -> None:
         spans.input_tokens = np.where(wanted, -(-prompt // BYTES_PER_TOKEN), spans.input_tokens)
         spans.output_tokens = np.where(wanted, -(-answer // BYTES_PER_TOKEN), spans.output_tokens)
         spans.usage_estimated = spans.usage_estimated | wanted
+
+
+def _cut_off(spans: Spans, stopped: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Calls that told tokens, but not all of the answer's: these come with its end, as its finish reason does."""
+    told = spans.inference & spans.has_usage & ~spans.error
+    cut_off = told & (stopped | spans.request_stream) & ~spans.finish_reason.present
+    silent = told & (spans.output_tokens == 0)  # an answer of no tokens has no text
+    if silent.any():
+        cut_off |= silent & (_bytes(spans.otlp, _ANSWER) > 0)
+    return cut_off
 
 
 def _bytes(otlp: pa.RecordBatch, names: tuple[str, ...]) -> NDArray[np.int64]:

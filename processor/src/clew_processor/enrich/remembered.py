@@ -57,7 +57,6 @@ class Numbers(NamedTuple):
     scope: str
     cost_source: str
     estimated: bool
-    guessed: bool
     requested: int
 
 
@@ -78,7 +77,7 @@ class Calls:
         common, within: keys of what copies have in common wherever they stand, and in the same run; see `beside`.
         content: key of the messages sent, 0 where it was not asked for.
         answered: it told tokens; of a tool call, its arguments.
-        estimated: the tokens are a guess, the sender's where it `answered`, else ours.
+        estimated: the tokens are a guess; where it `answered` the sender's, or not all of them.
         of_other: the tokens are those of another span of the same call.
         counts: it counts. False where a copy of it does instead.
         owner: number of the copy that counts for it; its own where it counts.

@@ -147,7 +147,7 @@ class _Groups:
 
     Attributes:
         of_row: number of each row's.
-        kinds: how many kinds of tokens a row tells, twice; 1 where they are a guess.
+        kinds: how many kinds of tokens a row tells, thrice, one less where not all of them; 1 where they are a guess.
         covered: rows that are copies of several calls.
     """
 
@@ -155,8 +155,8 @@ class _Groups:
         self._calls = calls
         self.of_row = np.arange(len(calls))
         tools = calls.kind == TOOL
-        told = np.where(calls.answered, 2 * (calls.tokens > 0).sum(axis=1), 0)
-        self.kinds = np.where(tools, calls.answered, np.where(calls.estimated, 1, told))
+        told = 3 * (calls.tokens > 0).sum(axis=1) - calls.estimated
+        self.kinds = np.where(tools, calls.answered, np.where(calls.answered, told, calls.estimated))
         self.covered = np.zeros(len(calls), np.bool_)
 
     def in_several(self, runs: NDArray[np.integer]) -> NDArray[np.bool_]:

@@ -44,8 +44,8 @@ class Usage:
     Attributes:
         scope: own, rollup, duplicate or empty.
         own: usage that counts.
-        told: the span, or a copy of it, told tokens that nobody here guessed.
-        estimated: tokens are a guess, the sender's or ours.
+        told: the span, or a copy of it, told all its tokens.
+        estimated: tokens are a guess, the sender's or ours, or only a part was told.
         duplicate: copies of a call that counts elsewhere.
         tokens: by kind, as the span tells them, or a more complete copy of it where that counts by this one.
         requested: how many tool calls the answer asks for, likewise.
@@ -106,9 +106,8 @@ class UsageAccountant:
         usd = spans.reported_cost_usd
         reported = spans.known & (usd >= 0) & (usd < MAX_REPORTED_USD)
         # Tokens are told, or guessed where they are not (`guess`).
-        told, guessed = spans.has_usage, spans.usage_estimated & ~spans.has_usage
-        guessed &= spans.input_tokens + spans.output_tokens > 0
-        has_usage = told | guessed
+        told, guessed = spans.has_usage & ~spans.usage_estimated, spans.usage_estimated
+        has_usage = spans.has_usage | (guessed & (spans.input_tokens + spans.output_tokens > 0))
         echoes = spans.op.isin(ECHO_OPS)
         tells = spans.known & (has_usage | (reported & (usd > 0))) & ~echoes
         kind[tells & (kind == TOOL)] = -1  # it carries usage, and counts for that: no other span can stand for it
@@ -152,7 +151,7 @@ class UsageAccountant:
             computed_nano[rows] = np.where(computed[rows], adds.cost_nano[rows], 0)
             estimated, told = estimated.copy(), told.copy()
             estimated[rows] = [other.estimated for other in others]
-            told[rows] = [any(other.tokens) and not other.guessed for other in others]
+            told[rows] = [any(other.tokens) and not other.estimated for other in others]
             for name, counts in tokens.items():
                 tokens[name] = counts.copy()
                 tokens[name][rows] = getattr(adds, name)[rows]
@@ -220,7 +219,7 @@ def _completed(adds: Contributions, source: Words, borrowed: dict[int, Numbers])
         columns[name][rows] = tokens[:, i]
     columns["cost_nano"][rows] = [other.cost_nano for other in others]
     columns["unpriced"][rows] = [other.unpriced for other in others]
-    columns["guessed"][rows] = [other.guessed for other in others]
+    columns["guessed"][rows] = [other.estimated for other in others]
     words = dict.fromkeys(other.cost_source for other in others)
     codes = np.zeros(len(source), np.int32)
     codes[rows] = [list(words).index(other.cost_source) for other in others]

@@ -97,6 +97,13 @@ def _autogen() -> None:
     _wrap(_base_chat_agent.BaseChatAgent, "run_stream", lambda *_: _Nothing(""))
 
 
+def _mcp() -> None:
+    """Arguments and results of tools, on both sides."""
+    from clew._instrument import mcp_calls
+
+    mcp_calls.fill()
+
+
 class _Inputs:
     """Arguments of a tool of smolagents."""
 
@@ -178,6 +185,7 @@ def _no_span(*_: object, **__: object) -> nullcontext[None]:
 
 FILL: dict[str, Callable[[], None]] = {
     "autogen-agentchat": _autogen,
+    "mcp": _mcp,
     "opentelemetry-instrumentation-genai-openai-agents": _openai_agents,
     "openinference-instrumentation-crewai": _crewai,
     "opentelemetry-instrumentation-genai-smolagents": _smolagents,

@@ -1,13 +1,15 @@
 """MCP servers join the run: the official `mcp` package hands the trace on by itself, and here learns what else goes.
 
 From version 2 on its client writes `traceparent`, `tracestate` and `baggage` into `params._meta` of every request, by
-the global propagator, and its server reads them. Conversation, user, budget and agent are added for servers that are
-the programme's own: those it starts over stdio, and those on its own hosts.
+the global propagator, and its server reads them. The server has spans of notifications, too, so they are written into
+these here. Conversation, user, budget and agent are added for servers that are the programme's own: those it starts
+over stdio, and those on its own hosts.
 """
 
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from clew import _guard
@@ -15,7 +17,11 @@ from clew._propagate import carrier, http
 from clew._propagate.patches import patch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+_NOTIFICATIONS = frozenset({"notifications/initialized", "notifications/roots/list_changed"})
+"""What clients tell servers unasked."""
 
 _own_streams: set[int] = set()  # ids of the streams on which requests go to such servers, while they are open
 
@@ -38,6 +44,7 @@ def hook_mcp() -> None:
     dispatcher = getattr(sys.modules.get("mcp.shared.jsonrpc_dispatcher"), "JSONRPCDispatcher", None)
     if dispatcher is not None:
         patch(dispatcher, "send_raw_request", _send)
+        patch(dispatcher, "notify", _notify)
 
 
 def _is_own_url(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -85,9 +92,34 @@ class _Noted:
 
 def _send(send: Callable[..., Any]) -> Callable[..., Any]:
     async def send_in_run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if id(getattr(self, "_write_stream", None)) not in _own_streams:
-            return await send(self, *args, **kwargs)
-        with carrier.to_own():
+        with _to(self):
             return await send(self, *args, **kwargs)
 
     return send_in_run
+
+
+def _notify(notify: Callable[..., Any]) -> Callable[..., Any]:
+    async def notify_in_run(self: Any, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
+        told = _with_run(self, params) if method in _NOTIFICATIONS else params
+        return await notify(self, method, told, *args, **kwargs)
+
+    return notify_in_run
+
+
+def _with_run(dispatcher: Any, params: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    from opentelemetry import propagate  # which raises where OTEL_PROPAGATORS names one that is not installed
+
+    try:
+        told = params or {}
+        meta = dict(told.get("_meta") or {})
+        with _to(dispatcher):
+            propagate.inject(meta)
+        return {**told, "_meta": meta} if meta else params
+    except Exception as error:
+        _guard.failed("handing a run on to an MCP server", error)
+        return params
+
+
+def _to(dispatcher: Any) -> AbstractContextManager[None]:
+    own = id(getattr(dispatcher, "_write_stream", None)) in _own_streams
+    return carrier.to_own() if own else nullcontext()
