@@ -12,12 +12,12 @@ use arrow_array::{
     Int32Array, Int64Array, ListArray, MapArray, StringArray, StructArray, TimestampNanosecondArray,
     UInt64Array,
 };
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Fields};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::text::same;
+use crate::text::{LATELY, same, slot};
 
 type Built<T> = Result<T, ArrowError>;
 
@@ -59,15 +59,17 @@ impl Offsets {
     }
 
     #[inline]
-    fn range(&self, row: usize) -> std::ops::Range<usize> {
+    fn range(&self, row: usize) -> Option<std::ops::Range<usize>> {
         match self.0.get(row..row + 2) {
-            Some([start, end]) => *start as usize..*end as usize,
-            _ => 0..0,
+            Some([start, end]) => Some(*start as usize..*end as usize),
+            _ => None,
         }
     }
 
     fn build(self) -> OffsetBuffer<i32> {
-        OffsetBuffer::new(ScalarBuffer::from(self.0))
+        debug_assert!(self.0.is_sorted());
+        // SAFETY: the first is 0, there always is one, and each later one is a length of data that grows, or the one before.
+        unsafe { OffsetBuffer::new_unchecked(ScalarBuffer::from(self.0)) }
     }
 }
 
@@ -108,8 +110,8 @@ impl Strings {
     }
 
     #[inline]
-    pub fn get(&self, index: usize) -> &[u8] {
-        self.data.get(self.ends.range(index)).unwrap_or_default()
+    fn get(&self, index: usize) -> Option<&[u8]> {
+        self.data.get(self.ends.range(index)?)
     }
 
     pub fn utf8(self, nulls: Option<NullBuffer>) -> StringArray {
@@ -130,33 +132,60 @@ pub struct Interner {
     hasher: RandomState,
     table: HashTable<i32>,
     values: Strings,
-    last: i32,
+    /// The string that came last of those with the same [`slot`]: most columns have few that come again and again.
+    lately: [Lately; LATELY],
+}
+
+/// A string's number, one more than that (0: none), and where it stands.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lately {
+    number: i32,
+    start: u32,
+    end: u32,
 }
 
 impl Interner {
     /// The number of `text`, a new one if it was not met before.
     #[inline]
     pub fn code(&mut self, text: &[u8]) -> i32 {
-        if self.values.len() > 0 && same(self.values.get(self.last as usize), text) {
-            return self.last;
+        if let Some(Lately { number, start, end }) = self.lately.get(slot(text))
+            && *number > 0
+            && let Some(known) = self.values.data.get(*start as usize..*end as usize)
+            && same(known, text)
+        {
+            return number - 1;
         }
+        self.find(text)
+    }
+
+    fn find(&mut self, text: &[u8]) -> i32 {
         let hash = self.hasher.hash_one(text);
-        let Self { hasher, table, values, last } = self;
-        if let Some(code) = table.find(hash, |code| same(values.get(*code as usize), text)) {
-            *last = *code;
-            return *code;
+        let Self { hasher, table, values, lately } = self;
+        let value = |code: i32| values.get(code as usize).unwrap_or_default();
+        let code = match table.find(hash, |code| same(value(*code), text)) {
+            Some(code) => *code,
+            None => {
+                let code = offset(values.len());
+                values.push(text);
+                let value = |code: i32| values.get(code as usize).unwrap_or_default();
+                table.insert_unique(hash, code, |code| hasher.hash_one(value(*code)));
+                code
+            }
+        };
+        if let (Some(place), Some(range)) = (lately.get_mut(slot(text)), values.ends.range(code as usize)) {
+            *place = Lately { number: code + 1, start: range.start as u32, end: range.end as u32 };
         }
-        let code = offset(values.len());
-        values.push(text);
-        table.insert_unique(hash, code, |code| hasher.hash_one(values.get(*code as usize)));
-        *last = code;
         code
     }
 }
 
 /// A dictionary array of `codes` into `values`, each of which is a place in them or null.
-pub fn dictionary(codes: Vec<i32>, values: ArrayRef, nulls: Option<NullBuffer>) -> Built<ArrayRef> {
-    let codes = Int32Array::try_new(ScalarBuffer::from(codes), nulls)?;
+fn dictionary(
+    codes: impl Into<ScalarBuffer<i32>>,
+    values: ArrayRef,
+    nulls: Option<NullBuffer>,
+) -> Built<ArrayRef> {
+    let codes = Int32Array::try_new(codes.into(), nulls)?;
     debug_assert!(codes.iter().flatten().all(|code| (0..values.len()).contains(&(code as usize))));
     // SAFETY: codes are numbers that an interner, or a table of fixed names, gave to one of `values`; checking them all
     // again, column by column, takes a twentieth of the time of decoding.
@@ -260,7 +289,7 @@ impl Present {
     pub fn set(&mut self, row: usize) {
         let byte = row / 8;
         if byte >= self.bits.len() {
-            self.bits.resize(byte + 1, 0);
+            self.grow(row + 1);
         }
         if let Some(place) = self.bits.get_mut(byte) {
             *place |= 1 << (row % 8);
@@ -268,13 +297,15 @@ impl Present {
         self.count += 1;
     }
 
+    /// Makes room for so many rows.
+    fn grow(&mut self, rows: usize) {
+        let wanted = rows.div_ceil(8).max(2 * self.bits.len());
+        self.bits.resize(wanted, 0);
+    }
+
     pub fn buffer(mut self, rows: usize) -> BooleanBuffer {
         self.bits.resize(rows.div_ceil(8), 0);
         BooleanBuffer::new(Buffer::from_vec(self.bits), 0, rows)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
     }
 
     pub fn nulls(self, rows: usize) -> Option<NullBuffer> {
@@ -282,9 +313,20 @@ impl Present {
     }
 }
 
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    Dict,
+    Str,
+    U64,
+    I64,
+    F64,
+    Bool,
+}
+
 /// The values of a column that only some rows have.
 #[derive(Debug)]
-pub enum Cells {
+enum Cells {
     Dict(Dict),
     Str(Strings),
     U64(Vec<u64>),
@@ -293,48 +335,146 @@ pub enum Cells {
     Bool(Present),
 }
 
-/// A nullable column, filled only where there is a value: rows in between are padded when the next one comes.
+/// A nullable column. Where it has no value yet, it takes no memory; with the first it gets room for all rows expected,
+/// zeros where nothing is put.
 #[derive(Debug)]
 pub struct Sparse {
-    pub present: Present,
-    pub cells: Cells,
+    present: Present,
+    cells: Cells,
+    expected: usize,
+}
+
+/// Most rows that one value makes room for: what is expected is a guess, and there are many columns.
+const MOST_AT_ONCE: usize = 1 << 15;
+
+/// Puts a value into its row.
+#[inline]
+fn put<T: Copy + Default>(values: &mut Vec<T>, row: usize, expected: usize, value: T) {
+    if row >= values.len() {
+        grow(values, row, expected);
+    }
+    if let Some(place) = values.get_mut(row) {
+        *place = value;
+    }
+}
+
+#[cold]
+fn grow<T: Copy + Default>(values: &mut Vec<T>, row: usize, expected: usize) {
+    values.resize(expected.max(row + 1).max(2 * values.len()), T::default());
 }
 
 impl Sparse {
-    pub fn build(mut self, rows: usize) -> Built<ArrayRef> {
-        if self.present.is_empty() {
-            // Most columns of most batches: memory that is zero already.
-            match &mut self.cells {
-                Cells::Dict(dict) => dict.codes = vec![0; rows],
-                Cells::Str(_) | Cells::Bool(_) => {}
-                Cells::U64(numbers) => *numbers = vec![0; rows],
-                Cells::I64(numbers) => *numbers = vec![0; rows],
-                Cells::F64(numbers) => *numbers = vec![0.0; rows],
-            }
+    pub fn new(holds: Holds, expected: usize) -> Self {
+        let cells = match holds {
+            Holds::Dict => Cells::Dict(Dict::default()),
+            Holds::Str => Cells::Str(Strings::default()),
+            Holds::U64 => Cells::U64(Vec::new()),
+            Holds::I64 => Cells::I64(Vec::new()),
+            Holds::F64 => Cells::F64(Vec::new()),
+            Holds::Bool => Cells::Bool(Present::default()),
+        };
+        Self { present: Present::default(), cells, expected: expected.min(MOST_AT_ONCE) }
+    }
+
+    #[inline]
+    fn set(&mut self, row: usize) {
+        if self.present.bits.is_empty() {
+            self.present.grow(self.expected.max(row + 1));
         }
-        let nulls = self.present.nulls(rows);
+        self.present.set(row);
+    }
+
+    /// Puts a text into a row, each row once and later ones after earlier ones. A column of another type stays as it is;
+    /// so it is with the other values.
+    #[inline]
+    pub fn text(&mut self, row: usize, text: &[u8]) {
+        match &mut self.cells {
+            Cells::Dict(dict) => {
+                let code = dict.names.code(text);
+                put(&mut dict.codes, row, self.expected, code);
+            }
+            Cells::Str(strings) => {
+                if strings.len() == 0 {
+                    strings.reserve(self.expected, 0);
+                }
+                strings.pad(row);
+                strings.push(text);
+            }
+            _ => return,
+        }
+        self.set(row);
+    }
+
+    #[inline]
+    pub fn u64(&mut self, row: usize, number: u64) {
+        if let Cells::U64(numbers) = &mut self.cells {
+            put(numbers, row, self.expected, number);
+            self.set(row);
+        }
+    }
+
+    pub fn i64(&mut self, row: usize, number: i64) {
+        if let Cells::I64(numbers) = &mut self.cells {
+            put(numbers, row, self.expected, number);
+            self.set(row);
+        }
+    }
+
+    pub fn f64(&mut self, row: usize, number: f64) {
+        if let Cells::F64(numbers) = &mut self.cells {
+            put(numbers, row, self.expected, number);
+            self.set(row);
+        }
+    }
+
+    pub fn bool(&mut self, row: usize, flag: bool) {
+        if let Cells::Bool(flags) = &mut self.cells {
+            if flag {
+                flags.set(row);
+            }
+            self.set(row);
+        }
+    }
+
+    pub fn build(self, rows: usize, zeros: &Zeros) -> Built<ArrayRef> {
+        let nulls = if self.present.count == 0 { zeros.nulls(rows) } else { self.present.nulls(rows) };
         Ok(match self.cells {
-            Cells::Dict(mut dict) => {
-                dict.codes.resize(rows, 0);
-                return dict.build(nulls);
+            Cells::Dict(dict) => {
+                let codes = zeros.filled(dict.codes, rows);
+                return dictionary(codes, Arc::new(dict.names.values.utf8(None)), nulls);
             }
             Cells::Str(mut strings) => {
                 strings.pad(rows);
                 Arc::new(strings.utf8(nulls))
             }
-            Cells::U64(mut numbers) => {
-                numbers.resize(rows, 0);
-                Arc::new(UInt64Array::try_new(ScalarBuffer::from(numbers), nulls)?)
-            }
-            Cells::I64(mut numbers) => {
-                numbers.resize(rows, 0);
-                Arc::new(Int64Array::try_new(ScalarBuffer::from(numbers), nulls)?)
-            }
-            Cells::F64(mut numbers) => {
-                numbers.resize(rows, 0.0);
-                Arc::new(Float64Array::try_new(ScalarBuffer::from(numbers), nulls)?)
-            }
+            Cells::U64(numbers) => Arc::new(UInt64Array::try_new(zeros.filled(numbers, rows), nulls)?),
+            Cells::I64(numbers) => Arc::new(Int64Array::try_new(zeros.filled(numbers, rows), nulls)?),
+            Cells::F64(numbers) => Arc::new(Float64Array::try_new(zeros.filled(numbers, rows), nulls)?),
             Cells::Bool(flags) => Arc::new(BooleanArray::new(flags.buffer(rows), nulls)),
         })
+    }
+}
+
+/// Zeros that all columns without a value share: most columns of most batches.
+#[derive(Debug)]
+pub struct Zeros(Buffer);
+
+impl Zeros {
+    /// For batches of so many rows.
+    pub fn new(rows: usize) -> Self {
+        Self(Buffer::from_vec(vec![0u64; rows]))
+    }
+
+    /// The values of so many rows; zeros where there are none.
+    fn filled<T: ArrowNativeType>(&self, mut values: Vec<T>, rows: usize) -> ScalarBuffer<T> {
+        if values.is_empty() {
+            return ScalarBuffer::new(self.0.clone(), 0, rows);
+        }
+        values.resize(rows, T::default());
+        ScalarBuffer::from(values)
+    }
+
+    fn nulls(&self, rows: usize) -> Option<NullBuffer> {
+        (rows > 0).then(|| NullBuffer::new(BooleanBuffer::new(self.0.clone(), 0, rows)))
     }
 }

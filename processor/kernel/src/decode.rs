@@ -214,12 +214,13 @@ pub struct Decoded {
     pub starts: Starts,
 }
 
-/// About how many spans bodies of `size` bytes together hold: as densely as in the first one. Counting them all would
-/// fetch every span from memory once more.
+/// About how many spans bodies of `size` bytes together hold, rather too many: as densely as in the first one, and some
+/// more. Counting them all would fetch every span from memory once more.
 fn expected_spans(bodies: &[(&[u8], Key)], size: usize) -> usize {
     let Some((first, _)) = bodies.first() else { return 0 };
     let most = size / LEAST_SPAN_BYTES;
-    count_spans(first).saturating_mul(size).checked_div(first.len()).map_or(0, |expected| expected.min(most))
+    let expected = count_spans(first).saturating_mul(size).checked_div(first.len()).unwrap_or(0);
+    (expected + expected / 8).min(most)
 }
 
 /// Decodes bodies, each with its tenant's hash key.

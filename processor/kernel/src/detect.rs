@@ -131,10 +131,22 @@ impl<'a> Detector<'a> {
 
     /// The span's attributes, whose keys are those of `path`. What names its operation is kept for [`Self::op`].
     pub fn attributes(&mut self, path: Path, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
-        let mut course = match self.courses.get_mut(path as usize).and_then(Option::take) {
-            Some(course) => course,
-            None => Course::new(attrs, keys),
-        };
+        if path == UNKNOWN {
+            self.follow(&mut Course::new(attrs, keys), attrs, keys);
+            return;
+        }
+        let mut courses = std::mem::take(&mut self.courses);
+        if courses.len() <= path as usize {
+            courses.resize_with(path as usize + 1, || None);
+        }
+        if let Some(course) = courses.get_mut(path as usize) {
+            self.follow(course.get_or_insert_with(|| Course::new(attrs, keys)), attrs, keys);
+        }
+        self.courses = courses;
+    }
+
+    #[inline]
+    fn follow(&mut self, course: &mut Course, attrs: &[Attr<'a>], keys: &mut KeyTable<'a>) {
         match course.last {
             Some((before, after)) if before == self.union => self.union = after,
             _ => {
@@ -148,14 +160,6 @@ impl<'a> Detector<'a> {
         for place in &course.telling {
             if let Some(attr) = attrs.get(*place as usize) {
                 self.value(attr, keys);
-            }
-        }
-        if path != UNKNOWN {
-            if self.courses.len() <= path as usize {
-                self.courses.resize_with(path as usize + 1, || None);
-            }
-            if let Some(place) = self.courses.get_mut(path as usize) {
-                *place = Some(course);
             }
         }
     }

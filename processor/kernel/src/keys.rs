@@ -10,7 +10,7 @@ use crate::gather::numbered;
 use crate::otlp::Value;
 use crate::paths::{Path, Paths};
 use crate::plan::{Key, Plan, Use};
-use crate::text::{is_utf8, same};
+use crate::text::{LATELY, is_utf8, same, slot};
 
 /// Number of a key within one call.
 pub type KeyId = u32;
@@ -20,15 +20,16 @@ pub type KeyId = u32;
 pub struct Mark<'a> {
     /// Number of the set of facts that hold where the value is not empty.
     pub set: u32,
-    /// What is asked about the value; and values that came lately, with their sets.
-    pub values: Option<&'a Texts>,
-    lately: [(&'a [u8], u32); LATELY],
-    oldest: usize,
+    pub values: Option<Box<Asked<'a>>>,
     pub probe: Option<u8>,
 }
 
-/// Values remembered for each key: an operation's name is one of a few.
-const LATELY: usize = 4;
+/// What is asked about a key's value, and values that came lately, with their sets.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    texts: &'a Texts,
+    lately: [(&'a [u8], u32); LATELY],
+}
 
 /// A key that is of a numbered message.
 #[derive(Debug, Clone, Copy)]
@@ -120,13 +121,8 @@ impl<'a> KeyTable<'a> {
         if facts.is_empty() && probe.is_none() && values.is_none() {
             return 0;
         }
-        self.marks.push(Mark {
-            set: self.sets.number(&facts),
-            values,
-            lately: [(&[], 0); LATELY],
-            oldest: 0,
-            probe,
-        });
+        let values = values.map(|texts| Box::new(Asked { texts, lately: [(&[], 0); LATELY] }));
+        self.marks.push(Mark { set: self.sets.number(&facts), values, probe });
         u32::try_from(self.marks.len()).unwrap_or_default()
     }
 
@@ -205,16 +201,18 @@ impl<'a> KeyTable<'a> {
     pub fn value_set(&mut self, id: KeyId, value: Value<'a>, room: &mut Vec<u8>) -> u32 {
         let Some(entry) = self.entries.get(id as usize) else { return 0 };
         let Some(mark) = self.marks.get_mut((entry.mark as usize).wrapping_sub(1)) else { return 0 };
-        let Some(values) = mark.values else { return 0 };
+        let Some(Asked { texts, lately }) = mark.values.as_deref_mut() else { return 0 };
         if let Value::Str(text) = value
-            && let Some((_, set)) = mark.lately.iter().find(|(known, _)| same(known, text))
+            && let Some((known, set)) = lately.get(slot(text))
+            && same(known, text)
         {
             return *set;
         }
-        let set = self.sets.number(&values.facts(plain_text(value, room)));
-        if let (Value::Str(text), Some(place)) = (value, mark.lately.get_mut(mark.oldest)) {
+        let set = self.sets.number(&texts.facts(plain_text(value, room)));
+        if let Value::Str(text) = value
+            && let Some(place) = lately.get_mut(slot(text))
+        {
             *place = (text, set);
-            mark.oldest = (mark.oldest + 1) % LATELY;
         }
         set
     }

@@ -72,15 +72,23 @@ impl Parents {
                 .entry(hash(row.tenant, row.trace, row.span), |other| same(*other, row, row.span), rehash)
                 .or_insert(index);
         }
-        let parent = |row: &Row| {
+        // Spans of one parent often come together.
+        let mut last = (Row { tenant: 0, trace: 0, span: 0, parent: 0 }, -1);
+        let mut parent = |row: &Row| {
             if row.parent == 0 || row.parent == row.span {
                 return -1;
             }
-            table
+            let (sibling, found) = last;
+            if (sibling.tenant, sibling.trace, sibling.parent) == (row.tenant, row.trace, row.parent) {
+                return found;
+            }
+            let found = table
                 .find(hash(row.tenant, row.trace, row.parent), |other| same(*other, row, row.parent))
                 .and_then(|index| i32::try_from(*index).ok())
-                .unwrap_or(-1)
+                .unwrap_or(-1);
+            last = (*row, found);
+            found
         };
-        rows.iter().map(parent).collect()
+        rows.iter().map(&mut parent).collect()
     }
 }

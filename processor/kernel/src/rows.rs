@@ -11,7 +11,7 @@ use arrow_schema::{ArrowError, Field, Fields, Schema};
 
 use crate::cells::{Cell, NOWHERE, Pick, Picks, coerce};
 use crate::columns::{
-    Cells, Dict, Map, Offsets, Present, Sparse, Strings, fixed_names, hashes, list, timestamps,
+    Dict, Holds, Map, Offsets, Present, Sparse, Strings, Zeros, fixed_names, hashes, list, timestamps,
 };
 use crate::content::{Memory, Names, Owner, Work, take};
 use crate::decode::{Arrivals, DIALECT_COLUMNS, FIXED_COLUMNS};
@@ -35,7 +35,7 @@ use crate::plan::{
 use crate::refusal::{Reason, Refusals};
 use crate::remainder::{Remainders, strip};
 use crate::render::{as_json, as_string, hex};
-use crate::text::is_utf8;
+use crate::text::{hex_digits, is_utf8};
 
 /// Names by number, as OTLP counts them.
 const KINDS: [&str; 6] = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
@@ -106,6 +106,8 @@ pub struct Rows<'a> {
     starts: Vec<i64>,
     durations: Vec<u64>,
     trace_ids: Dict,
+    /// The trace of the span that came last, and its code; none is all zero.
+    trace: ([u8; 16], i32),
     span_ids: Strings,
     parent_ids: Strings,
     states: Dict,
@@ -144,6 +146,9 @@ pub struct Rows<'a> {
     won: Vec<u32>,
     gathered: Gathered<'a>,
     resource_bytes: usize,
+    /// How many rows are expected, of how many bytes of input.
+    expected: usize,
+    input: usize,
     /// Reused buffers: a rendered value, what `take` needs, the pieces of a text.
     text: Vec<u8>,
     work: Work,
@@ -154,16 +159,16 @@ pub struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// No rows yet. `expected` rows, of `input` bytes together, will come; that only makes room.
     pub fn new(plan: &'a Plan, expected: usize, input: usize) -> Self {
-        let column = |kind: Type| Sparse {
-            present: Present::default(),
-            cells: match kind {
-                Type::Dict => Cells::Dict(Dict::default()),
-                Type::Str => Cells::Str(Strings::default()),
-                Type::U64 | Type::Hash64 => Cells::U64(Vec::new()),
-                Type::I64 => Cells::I64(Vec::new()),
-                Type::F64 => Cells::F64(Vec::new()),
-                Type::Bool => Cells::Bool(Present::default()),
-            },
+        let column = |kind: Type| {
+            let holds = match kind {
+                Type::Dict => Holds::Dict,
+                Type::Str => Holds::Str,
+                Type::U64 | Type::Hash64 => Holds::U64,
+                Type::I64 => Holds::I64,
+                Type::F64 => Holds::F64,
+                Type::Bool => Holds::Bool,
+            };
+            Sparse::new(holds, expected)
         };
         let content = |planned: &Content| {
             let sizes = planned.sizes.then(Sizes::default);
@@ -184,6 +189,7 @@ impl<'a> Rows<'a> {
             starts: Vec::new(),
             durations: Vec::new(),
             trace_ids: Dict::default(),
+            trace: ([0; 16], 0),
             span_ids: Strings::default(),
             parent_ids: Strings::default(),
             states: Dict::default(),
@@ -220,6 +226,8 @@ impl<'a> Rows<'a> {
             gathered: Gathered::default(),
             picks: Picks::new(plan.columns.len() + plan.contents.len()),
             resource_bytes: 0,
+            expected,
+            input,
             text: Vec::new(),
             work: Work::default(),
             cutter: Cutter::default(),
@@ -366,25 +374,26 @@ impl<'a> Rows<'a> {
         let row = self.row();
         self.text.clear();
         signature(scope, attrs, keys, &mut self.text);
-        if let Cells::Dict(dict) = &mut self.signatures.cells {
-            dict.codes.resize(row, 0);
-            dict.push(&self.text);
-            self.signatures.present.set(row);
-        }
+        self.signatures.text(row, &self.text);
     }
 
     fn own_fields(&mut self, span: &Span<'a>, tenant: u32, keys: &mut KeyTable<'a>) {
-        self.text.clear();
-        hex(&span.trace_id, &mut self.text);
-        let trace = self.trace_ids.names.code(&self.text);
+        let trace = match self.trace {
+            (last, code) if last == span.trace_id => code,
+            _ => {
+                let [high, low] = halves(span.trace_id).map(hex_digits);
+                self.trace_ids.names.code([high, low].as_flattened())
+            }
+        };
+        self.trace = (span.trace_id, trace);
         self.trace_ids.codes.push(trace);
         self.parents.push(crate::parents::Row { tenant, trace, span: span.span_id, parent: span.parent_id });
-        self.span_ids.push_with(|out| hex(&span.span_id.to_be_bytes(), out));
-        self.parent_ids.push_with(|out| {
-            if span.parent_id != 0 {
-                hex(&span.parent_id.to_be_bytes(), out);
-            }
-        });
+        self.span_ids.push(&hex_digits(span.span_id));
+        if span.parent_id == 0 {
+            self.parent_ids.push(b"");
+        } else {
+            self.parent_ids.push(&hex_digits(span.parent_id));
+        }
         self.starts.push(span.start as i64);
         self.durations.push(span.end.saturating_sub(span.start));
         self.states.push(span.state);
@@ -427,6 +436,12 @@ impl<'a> Rows<'a> {
             repeated.service = self.services.names.code(b"");
         }
         repeated.bytes += RESOURCE_ATTRIBUTE_BYTES * repeated.keys.len();
+        if self.resources.keys.is_empty() {
+            // That all resources have as many attributes is only a guess: it may not take more than the input does.
+            let room = (self.expected * repeated.keys.len()).min(self.input / RESOURCE_ATTRIBUTE_BYTES);
+            self.resources.keys.reserve(room);
+            self.resources.values.codes.reserve(room);
+        }
         repeated
     }
 
@@ -478,7 +493,10 @@ impl<'a> Rows<'a> {
         }
         self.attributes.keys.extend_from_slice(&layout.codes);
         for place in &layout.kept {
-            self.attributes.values.push_with(|out| as_string(&value(*place), out));
+            match value(*place) {
+                Value::Str(text) => self.attributes.values.push(text),
+                other => self.attributes.values.push_with(|out| as_string(&other, out)),
+            }
         }
     }
 
@@ -584,7 +602,9 @@ impl<'a> Rows<'a> {
         let whole = match remainders.of(place) {
             Some(kept) => kept,
             // A part of a numbered message has no pick of its own.
-            None if picked().next().is_none() || picked().any(|(_, pick)| path(pick).is_none()) => &[],
+            None if picked().next().is_none() || picked().any(|(_, pick)| path(pick).is_none()) => {
+                return false;
+            }
             None => match value {
                 Value::Str(text) | Value::Bytes(text) => text,
                 value => {
@@ -669,43 +689,15 @@ impl<'a> Rows<'a> {
             }
             _ => &[],
         };
-        match (&mut column.cells, cell) {
-            (Cells::Dict(dict), _) => {
-                dict.codes.resize(row, 0);
-                dict.push(text);
-            }
-            (Cells::Str(strings), _) => {
-                strings.pad(row);
-                strings.push(text);
-            }
-            (Cells::U64(numbers), Cell::U64(number)) => {
-                numbers.resize(row, 0);
-                numbers.push(number);
-            }
-            (Cells::U64(numbers), _) => {
-                debug_assert_eq!(planned.kind, Type::Hash64);
-                if text.is_empty() {
-                    return;
-                }
-                numbers.resize(row, 0);
-                numbers.push(owner.keyed.hash64(text));
-            }
-            (Cells::I64(numbers), Cell::I64(number)) => {
-                numbers.resize(row, 0);
-                numbers.push(number);
-            }
-            (Cells::F64(numbers), Cell::F64(number)) => {
-                numbers.resize(row, 0.0);
-                numbers.push(number);
-            }
-            (Cells::Bool(flags), Cell::Bool(flag)) => {
-                if flag {
-                    flags.set(row);
-                }
-            }
-            _ => return,
+        match cell {
+            Cell::U64(number) => column.u64(row, number),
+            Cell::I64(number) => column.i64(row, number),
+            Cell::F64(number) => column.f64(row, number),
+            Cell::Bool(flag) => column.bool(row, flag),
+            _ if planned.kind != Type::Hash64 => column.text(row, text),
+            _ if text.is_empty() => {}
+            _ => column.u64(row, owner.keyed.hash64(text)),
         }
-        column.present.set(row);
     }
 
     fn content(&mut self, index: usize, pick: Pick<'a>, memory: &mut Memory, owner: &Owner, request: u32) {
@@ -720,6 +712,7 @@ impl<'a> Rows<'a> {
             cutter,
             gathered,
             remainders,
+            expected,
             ..
         } = self;
         let (Some(planned), Some(column)) = (plan.contents.get(index), content_columns.get_mut(index)) else {
@@ -763,7 +756,10 @@ impl<'a> Rows<'a> {
         });
         match column {
             ContentColumn::One { hashes, form, sizes } => {
-                hashes.resize(row * 16, 0);
+                if hashes.is_empty() {
+                    hashes.reserve(*expected * size_of::<Hash>());
+                }
+                hashes.resize(row * size_of::<Hash>(), 0);
                 for names in &work.names {
                     let is_canonical = *form == Form::Canonical;
                     hashes.extend_from_slice(if is_canonical { &names.canonical } else { &names.raw });
@@ -774,6 +770,9 @@ impl<'a> Rows<'a> {
                 }
             }
             ContentColumn::List { ends, hashes, calls, sizes } => {
+                if hashes.is_empty() {
+                    ends.reserve(*expected);
+                }
                 for names in &work.names {
                     hashes.extend_from_slice(&names.raw);
                 }
@@ -853,6 +852,7 @@ impl<'a> Rows<'a> {
             list(self.link_ends.clone(), Arc::new(self.link_states.utf8(None)))?,
             list(self.link_ends, self.link_attributes.build(&keys)?)?,
         ];
+        let zeros = Zeros::new(rows);
         let mut batch = Batch::default();
         for (name, column) in FIXED_COLUMNS.iter().zip(columns) {
             batch.add(name, column, false);
@@ -863,14 +863,14 @@ impl<'a> Rows<'a> {
                 fixed_names(self.dialects, &dialects)?,
                 fixed_names(self.ops, &named(plan.ops.iter()))?,
                 Arc::new(BooleanArray::new(self.known.buffer(rows), None)),
-                self.signatures.build(rows)?,
+                self.signatures.build(rows, &zeros)?,
             ];
             for (name, column) in DIALECT_COLUMNS.iter().zip(columns) {
                 batch.add(name, column, *name == "signature");
             }
         }
         for (planned, column) in plan.columns.iter().zip(self.columns) {
-            batch.add(&planned.name, column.build(rows)?, true);
+            batch.add(&planned.name, column.build(rows, &zeros)?, true);
         }
         for (planned, column) in plan.contents.iter().zip(self.content_columns) {
             match column {
@@ -1022,6 +1022,12 @@ pub fn push_map<'a>(map: &mut Map<Strings>, attrs: &[Attr<'a>], keys: &mut KeyTa
         map.values.push_with(|out| as_string(&attr.value, out));
     }
     map.end();
+}
+
+/// A trace id as two numbers.
+fn halves(id: [u8; 16]) -> [u64; 2] {
+    let id = u128::from_be_bytes(id);
+    [(id >> 64) as u64, id as u64]
 }
 
 /// The code of an enumeration's value; unknown numbers are its first name. Only the low 32 bits count, as in protobuf.

@@ -23,6 +23,38 @@ fn is_short_ascii(text: &[u8]) -> bool {
     seen & 0x8080_8080_8080_8080 == 0
 }
 
+/// Places in a table of texts that came lately.
+pub const LATELY: usize = 16;
+
+/// The place of a text there, by its length and last bytes.
+#[inline]
+pub fn slot(text: &[u8]) -> usize {
+    let end = match text {
+        [.., a, b, c, d] => u32::from_le_bytes([*a, *b, *c, *d]),
+        [a, ..] => u32::from(*a),
+        [] => 0,
+    };
+    let mixed = (end ^ (text.len() as u32) << 24).wrapping_mul(0x9e37_79b1);
+    (mixed >> (u32::BITS - LATELY.ilog2())) as usize
+}
+
+/// The sixteen hex digits of a number, made all at once.
+#[inline]
+pub fn hex_digits(number: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    for (half, out) in [(number >> 32) as u32, number as u32].into_iter().zip(digits.as_chunks_mut::<8>().0) {
+        // Each half byte to a byte of its own.
+        let mut spread = u64::from(half);
+        spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+        spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+        spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+        let letters = (spread + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+        let past_nine = u64::from(b'a' - b'0' - 10);
+        *out = (spread + 0x3030_3030_3030_3030 + letters * past_nine).to_be_bytes();
+    }
+    digits
+}
+
 /// Whether both are the same bytes. In line, eight bytes at a time: for strings of this size that beats a call.
 #[inline]
 pub fn same(one: &[u8], other: &[u8]) -> bool {
@@ -43,4 +75,18 @@ pub fn same(one: &[u8], other: &[u8]) -> bool {
         return differ == 0;
     }
     one_tail.iter().zip(other_tail).all(|(one, other)| one == other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_the_hex_digits_that_rust_writes() {
+        for number in
+            [0, 1, 9, 10, u64::MAX, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, 0xa0a0_9a9a_0f0f_f0f0]
+        {
+            assert_eq!(hex_digits(number).as_slice(), format!("{number:016x}").as_bytes());
+        }
+    }
 }
