@@ -1,17 +1,19 @@
 //! Contents (messages, system instructions, tool arguments): hashed, remembered, and given out once.
 
+use std::sync::Arc;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::hash::{Hash, Key, Keyed};
 use crate::json::Tapes;
-use crate::message::{self, Facts, Piece, Reading};
+use crate::message::{self, Called, Facts, Piece, Reading};
 
 /// Contents remembered per generation; twice as many at most are held.
 const GENERATION: usize = 500_000;
 
-/// A content's identity: the tenant (numbered by the memory) and the hash under the tenant's key.
-type Id = (u32, Hash);
+/// A content's identity: the tenant (numbered by the memory) and the hash under the tenant's key, in two halves.
+type Id = (u32, u64, u64);
 
 #[derive(Debug, Clone, Copy)]
 struct Known {
@@ -31,12 +33,52 @@ impl Known {
     }
 }
 
+/// One tool call of a message: name and id where it has them, and the hash of its arguments' canonical form; zeros where
+/// it has none.
+#[derive(Debug)]
+pub struct Call {
+    pub name: Option<Box<[u8]>>,
+    pub id: Option<Box<[u8]>>,
+    pub arguments: Hash,
+}
+
+/// Most bytes of calls remembered.
+const CALLS_BYTES: usize = 32 << 20;
+
+/// The calls of messages that came lately. When it is full it starts anew.
+#[derive(Debug, Default)]
+struct Calls {
+    known: HashMap<(Id, Reading), Arc<[Call]>, RandomState>,
+    bytes: usize,
+}
+
+impl Calls {
+    fn get(&self, id: Id, reading: Reading) -> Option<Arc<[Call]>> {
+        self.known.get(&(id, reading)).cloned()
+    }
+
+    fn put(&mut self, id: Id, reading: Reading, calls: Arc<[Call]>) {
+        const ENTRY_BYTES: usize = 128;
+        let size = |text: &Option<Box<[u8]>>| text.as_deref().map_or(0, <[u8]>::len);
+        let bytes = calls.iter().map(|call| size_of::<Call>() + size(&call.name) + size(&call.id));
+        let bytes = ENTRY_BYTES + bytes.sum::<usize>();
+        if self.bytes + bytes > CALLS_BYTES {
+            *self = Self::default();
+        }
+        if bytes <= CALLS_BYTES {
+            self.bytes += bytes;
+            self.known.insert((id, reading), calls);
+        }
+    }
+}
+
 /// What was given out lately. Bounded: when a generation is full the one before it is dropped.
 #[derive(Debug, Default)]
 pub struct Memory {
     tenants: HashMap<Key, u32, RandomState>,
     young: HashMap<Id, Known, RandomState>,
     old: HashMap<Id, Known, RandomState>,
+    calls: Calls,
 }
 
 impl Memory {
@@ -104,37 +146,82 @@ impl Owner {
 pub struct Work {
     /// The names of the contents taken last, in order.
     pub names: Vec<Names>,
-    /// The canonical form at hand.
-    form: Vec<u8>,
-    pub tapes: Tapes,
+    /// The calls of those that have some, where they are wanted.
+    pub calls: Vec<Arc<[Call]>>,
+    raw: Vec<Hash>,
+    form: Form,
+}
+
+/// The canonical form at hand, and the calls in it.
+#[derive(Debug, Default)]
+struct Form {
+    text: Vec<u8>,
+    calls: Vec<Called>,
+    tapes: Tapes,
+}
+
+impl Form {
+    fn read(&mut self, text: &[u8], reading: Reading) -> Facts {
+        self.text.clear();
+        self.calls.clear();
+        message::canonical(text, reading, &self.tapes, &mut self.text, &mut self.calls)
+    }
+
+    fn take_calls(&mut self, keyed: &Keyed) -> Arc<[Call]> {
+        let Self { text, calls, .. } = self;
+        let hash = |place| keyed.hash128(text.get(place).unwrap_or_default());
+        let call = |Called { name, id, arguments }| Call {
+            name,
+            id,
+            arguments: arguments.map(hash).unwrap_or_default(),
+        };
+        calls.drain(..).map(call).collect()
+    }
 }
 
 /// Hashes the `pieces` of `text` into `work.names` and gives those to `emit` that were not given out lately.
 ///
-/// Only a content that is not remembered (in this reading) is parsed, for its canonical form.
+/// Only a content that is not remembered (in this reading) is parsed, for its canonical form. Where `are_calls_wanted`,
+/// the calls go into `work.calls`.
 pub fn take<'t>(
     memory: &mut Memory,
     owner: &Owner,
     text: &'t [u8],
     pieces: &[Piece],
     work: &mut Work,
+    are_calls_wanted: bool,
     mut emit: impl FnMut(Found<'t>),
 ) {
-    let Work { names, form, tapes } = work;
+    let text_of = |piece: &Piece| text.get(piece.range.clone()).unwrap_or_default();
+    let Work { names, calls, raw, form } = work;
     names.clear();
-    for Piece { range, reading } in pieces {
-        let text = text.get(range.clone()).unwrap_or_default();
-        let raw = owner.keyed.hash128(text);
-        let id = (owner.tenant, raw);
+    calls.clear();
+    raw.clear();
+    // All of them first: without hashing in between, the waits for what is remembered overlap.
+    raw.extend(pieces.iter().map(|piece| owner.keyed.hash128(text_of(piece))));
+    for (piece, raw) in pieces.iter().zip(raw.iter().copied()) {
+        let (text, reading) = (text_of(piece), &piece.reading);
+        let (low, high) = crate::hash::halves(raw);
+        let id = (owner.tenant, low, high);
         let known = memory.get(&id).filter(|known| owner.is_fresh(*known));
-        let (canonical, facts) = match known {
-            Some(known) if known.is_of(*reading) => (known.canonical, known.facts),
-            _ => {
-                form.clear();
-                let facts = message::canonical(text, *reading, tapes, form);
-                (owner.keyed.hash128(form), facts)
+        let read_so = known.filter(|known| known.is_of(*reading));
+        let (canonical, facts) = match read_so {
+            Some(known) => (known.canonical, known.facts),
+            None => {
+                let facts = form.read(text, *reading);
+                (owner.keyed.hash128(&form.text), facts)
             }
         };
+        if facts.calls && are_calls_wanted {
+            calls.push(memory.calls.get(id, *reading).unwrap_or_else(|| {
+                if read_so.is_some() {
+                    form.read(text, *reading);
+                }
+                let found = form.take_calls(&owner.keyed);
+                memory.calls.put(id, *reading, Arc::clone(&found));
+                found
+            }));
+        }
         let named = Names { raw, canonical, facts };
         names.push(named);
         if known.is_none() {

@@ -213,7 +213,7 @@ impl<'a> Detector<'a> {
         dialect: &Dialect,
         name: &'a [u8],
         scope: &'a [u8],
-        extractor: &mut Extractor,
+        extractor: &mut Extractor<'a>,
     ) -> u8 {
         for source in &dialect.op {
             if !(source.when.is_empty() || source.when.holds(&self.facts())) {
@@ -231,7 +231,7 @@ impl<'a> Detector<'a> {
         source: &OpSource,
         name: &'a [u8],
         scope: &'a [u8],
-        extractor: &mut Extractor,
+        extractor: &mut Extractor<'a>,
     ) -> Option<u8> {
         let value = match source.origin {
             OpOrigin::Probe(probe) => {

@@ -11,18 +11,21 @@ use crate::render::{as_json, as_string};
 use crate::text::is_utf8;
 use crate::times;
 
-/// Reused room to parse in.
+/// Parses the values of a span; the one parsed last is kept, for many columns may be in it.
 #[derive(Debug, Default)]
-pub struct Extractor {
+pub struct Extractor<'a> {
     tape: Tape,
     rendered: Vec<u8>,
+    /// The text that `tape` is of, and whether it could be read. It lives as long as the call, so that another text
+    /// cannot take its place.
+    parsed: Option<(&'a [u8], bool)>,
 }
 
-impl Extractor {
+impl<'a> Extractor<'a> {
     /// Gives what is at `path` in `value` to `found`; none when nothing is there.
     pub fn at<T>(
         &mut self,
-        value: Value<'_>,
+        value: Value<'a>,
         path: &[Step],
         found: impl FnOnce(Value<'_>) -> T,
     ) -> Option<T> {
@@ -32,31 +35,42 @@ impl Extractor {
     /// Gives the node at `path`, which may be an array or object, to `found`.
     pub fn node<T>(
         &mut self,
-        value: Value<'_>,
+        value: Value<'a>,
         path: &[Step],
         found: impl FnOnce(Json<'_>) -> T,
     ) -> Option<T> {
-        let Self { tape, rendered } = self;
-        let root = parse(value, tape, rendered)?;
+        let root = self.root(value)?;
         let mut found = Some(found);
         let mut result = None;
         reach(root, path, &mut |node| result = found.take().map(|found| found(node)));
         result
     }
+
+    /// The value as JSON: text that is JSON or Python's, or a structured value. Some senders send text as bytes.
+    fn root(&mut self, value: Value<'a>) -> Option<Json<'_>> {
+        let text = match value {
+            Value::Str(text) => text,
+            Value::Bytes(text) if is_utf8(text) => text,
+            Value::Array(_) | Value::KvList(_) => {
+                self.parsed = None;
+                self.rendered.clear();
+                as_json(&value, &mut self.rendered);
+                return self.tape.parse(&self.rendered);
+            }
+            _ => return None,
+        };
+        let is_read = match self.parsed {
+            Some((last, is_read)) if std::ptr::eq(last, text) => is_read,
+            _ => parse(&mut self.tape, text).is_some(),
+        };
+        self.parsed = Some((text, is_read));
+        is_read.then(|| self.tape.root(text))
+    }
 }
 
-/// The value as JSON: text that is JSON or Python's, or a structured value. Some senders send text as bytes.
-fn parse<'t>(value: Value<'t>, tape: &'t mut Tape, rendered: &'t mut Vec<u8>) -> Option<Json<'t>> {
-    match value {
-        Value::Str(text) => literal::parse(tape, text),
-        Value::Bytes(text) if is_utf8(text) => literal::parse(tape, text),
-        Value::Array(_) | Value::KvList(_) => {
-            rendered.clear();
-            as_json(&value, rendered);
-            tape.parse(rendered)
-        }
-        _ => None,
-    }
+/// Text that is JSON or Python's.
+fn parse<'t>(tape: &'t mut Tape, text: &'t [u8]) -> Option<Json<'t>> {
+    if tape.parse(text).is_some() { Some(tape.root(text)) } else { literal::parse(tape, text) }
 }
 
 /// Goes down `path` from `node`. A string on the way is taken for the text of a value: some senders encode twice. Each
@@ -67,7 +81,7 @@ fn reach(node: Json<'_>, path: &[Step], found: &mut dyn FnMut(Json<'_>)) {
     };
     if let Some(text) = node.string() {
         let mut tape = Tape::default();
-        if let Some(inner) = literal::parse(&mut tape, &text) {
+        if let Some(inner) = parse(&mut tape, &text) {
             reach(inner, path, found);
         }
         return;
@@ -107,7 +121,7 @@ pub fn cell<'a>(
     kind: Type,
     value: Value<'a>,
     start_ns: u64,
-    extractor: &mut Extractor,
+    extractor: &mut Extractor<'a>,
     scratch: &mut Vec<u8>,
 ) -> Option<Cell<'a>> {
     let Some(path) = &how.path else {
@@ -120,7 +134,7 @@ pub fn cell<'a>(
 pub fn content<'a>(
     how: &'a How,
     value: Value<'a>,
-    extractor: &mut Extractor,
+    extractor: &mut Extractor<'a>,
     scratch: &mut Vec<u8>,
 ) -> Option<Cell<'a>> {
     let Some(path) = &how.path else {

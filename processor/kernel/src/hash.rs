@@ -11,6 +11,12 @@ pub type Key = [u8; 16];
 /// 128 bits of hash, little endian when read as a number.
 pub type Hash = [u8; 16];
 
+/// Both halves of a hash as numbers.
+pub fn halves(hash: Hash) -> (u64, u64) {
+    let both = u128::from_le_bytes(hash);
+    (both as u64, (both >> 64) as u64)
+}
+
 /// Hashes under one key.
 #[derive(Debug, Clone)]
 pub struct Keyed(HighwayHasher);

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use crate::render::{escape, go_double};
+use crate::scan::{quote_or_backslash, special};
 
 /// Most elements of an array that are contents of their own; a longer array is taken whole. A conversation has some
 /// hundreds. Two bytes of `1,` would otherwise become a hash of sixteen.
@@ -51,7 +52,7 @@ fn split(text: &[u8], elements: &mut Vec<Range<usize>>) -> Option<()> {
     let mut depth = 1u32;
     while let Some(byte) = inside.get(at) {
         match byte {
-            b'"' => at = string_end(inside, at + 1)?.0,
+            b'"' => at = string_end(inside, at + 1)?,
             b'{' | b'[' => {
                 depth += 1;
                 if depth > MAX_DEPTH {
@@ -106,7 +107,7 @@ pub fn split_object<'t>(text: &'t [u8], mut found: impl FnMut(&'t [u8], Range<us
         if inside.get(at) != Some(&b'"') {
             return None;
         }
-        let (key_end, _) = string_end(inside, at + 1)?;
+        let key_end = string_end(inside, at + 1)?;
         let key = inside.get(at + 1..key_end)?;
         at = after_space(inside, key_end + 1);
         if inside.get(at) != Some(&b':') {
@@ -136,7 +137,7 @@ fn after_space(text: &[u8], mut at: usize) -> usize {
 /// Where the value that starts at `at` ends.
 fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
     match text.get(at)? {
-        b'"' => return string_end(text, at + 1).map(|(end, _)| end + 1),
+        b'"' => return string_end(text, at + 1).map(|end| end + 1),
         b'{' | b'[' => {}
         _ => {
             let rest = text.get(at..)?;
@@ -148,7 +149,7 @@ fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
     let (mut open, mut depth) = (0u128, 0u32);
     loop {
         match text.get(at)? {
-            b'"' => at = string_end(text, at + 1)?.0,
+            b'"' => at = string_end(text, at + 1)?,
             byte @ (b'{' | b'[') => {
                 depth += 1;
                 if depth > MAX_DEPTH {
@@ -172,27 +173,14 @@ fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Where the string whose contents begin at `at` closes (the place of its quote), and whether a backslash comes before.
+/// Where the string whose contents begin at `at` closes: the place of its quote.
 #[inline]
-pub fn string_end(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
-    let mut escaped = false;
-    // Keys and short values are over before a vectorised search has begun.
-    for _ in 0..8 {
-        match text.get(at)? {
-            b'"' => return Some((at, escaped)),
-            b'\\' => {
-                escaped = true;
-                at += 2;
-            }
-            _ => at += 1,
-        }
-    }
+pub fn string_end(text: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
-        if text.get(at) == Some(&b'"') {
-            return Some((at, escaped));
+        at = quote_or_backslash(text, at);
+        if *text.get(at)? == b'"' {
+            return Some(at);
         }
-        escaped = true;
         at += 2;
     }
 }
@@ -273,7 +261,12 @@ impl Tape {
         let mut parser = Parser { text, at: 0, nodes: &mut self.nodes };
         parser.value(0)?;
         parser.space();
-        (parser.at == text.len()).then_some(Json { text, nodes: &self.nodes, at: 0 })
+        (parser.at == text.len()).then(|| self.root(text))
+    }
+
+    /// The root of `text`, which was parsed last, and could be.
+    pub(crate) fn root<'a>(&'a self, text: &'a [u8]) -> Json<'a> {
+        Json { text, nodes: &self.nodes, at: 0 }
     }
 }
 
@@ -286,11 +279,6 @@ pub struct Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    /// The root of a parsed text.
-    pub(crate) fn root(text: &'a [u8], nodes: &'a [Node]) -> Self {
-        Self { text, nodes, at: 0 }
-    }
-
     /// Where this value stands in its text, for [`Json::placed`].
     pub(crate) fn place(self) -> u32 {
         self.at
@@ -491,25 +479,22 @@ fn write_number(digits: &[u8], out: &mut Vec<u8>) {
 /// Appends decoded text with the escapes JSON demands. A lone surrogate, which no UTF-8 can hold, comes out of
 /// [`decode`] in its three-byte form and is written as the escape it came as.
 fn escape_into(text: &[u8], out: &mut Vec<u8>) {
+    const FIRST: u8 = 0xed; // of a surrogate, and of some letters
     let mut plain = 0;
-    for (index, byte) in text.iter().enumerate() {
-        let surrogate =
-            *byte == 0xed && matches!(text.get(index + 1..index + 3), Some([0xa0..=0xbf, 0x80..=0xbf]));
-        if !(surrogate || matches!(byte, b'"' | b'\\' | 0..0x20)) {
-            continue;
-        }
-        out.extend_from_slice(text.get(plain..index).unwrap_or_default());
-        if surrogate {
-            let (high, low) = (text.get(index + 1), text.get(index + 2));
-            let (high, low) = (high.copied().unwrap_or_default(), low.copied().unwrap_or_default());
+    let mut at = special::<FIRST>(text, 0);
+    while let Some(byte) = text.get(at) {
+        if *byte != FIRST {
+            out.extend_from_slice(text.get(plain..at).unwrap_or_default());
+            escape(*byte, out);
+            plain = at + 1;
+        } else if let Some([high @ 0xa0..=0xbf, low @ 0x80..=0xbf]) = text.get(at + 1..at + 3) {
+            out.extend_from_slice(text.get(plain..at).unwrap_or_default());
             let unit = 0xd000 | u16::from(high & 0x3f) << 6 | u16::from(low & 0x3f);
             out.extend_from_slice(b"\\u");
             crate::render::hex(&unit.to_be_bytes(), out);
-            plain = index + 3;
-        } else {
-            escape(*byte, out);
-            plain = index + 1;
+            plain = at + 3;
         }
+        at = special::<FIRST>(text, plain.max(at + 1));
     }
     out.extend_from_slice(text.get(plain..).unwrap_or_default());
 }
@@ -661,15 +646,18 @@ impl Parser<'_> {
     /// The string at hand, its escapes checked; none when there is a control character in it.
     fn string(&mut self) -> Parsed {
         let start = self.at + 1;
-        let (end, escaped) = string_end(self.text, start)?;
-        self.at = end + 1;
-        let text = self.text.get(start..end)?;
-        // The least byte, because compilers know how to find that many bytes at a time.
-        let least = text.iter().fold(u8::MAX, |least, byte| least.min(*byte));
-        if least < 0x20 || (escaped && !check_escapes(text)) {
+        let mut kind = Kind::Str;
+        let mut at = special::<b'"'>(self.text, start);
+        while *self.text.get(at)? == b'\\' {
+            kind = Kind::Escaped;
+            at += 1 + escape_len(self.text.get(at + 1..)?)?;
+            at = special::<b'"'>(self.text, at);
+        }
+        if *self.text.get(at)? != b'"' {
             return None;
         }
-        self.push(if escaped { Kind::Escaped } else { Kind::Str }, start, end);
+        self.push(kind, start, at);
+        self.at = at + 1;
         Some(())
     }
 
@@ -681,23 +669,13 @@ impl Parser<'_> {
     }
 }
 
-fn check_escapes(raw: &[u8]) -> bool {
-    let mut at = 0;
-    while let Some(jump) = memchr::memchr(b'\\', raw.get(at..).unwrap_or_default()) {
-        at += jump + 2;
-        match raw.get(at - 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {}
-            Some(b'u') => {
-                let digits = raw.get(at..at + 4).unwrap_or_default();
-                if digits.len() != 4 || !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return false;
-                }
-                at += 4;
-            }
-            _ => return false,
-        }
+/// Length of the escape at the start of `text`, which comes after its backslash.
+fn escape_len(text: &[u8]) -> Option<usize> {
+    match text {
+        [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Some(1),
+        [b'u', digits @ ..] => digits.get(..4)?.iter().all(u8::is_ascii_hexdigit).then_some(5),
+        _ => None,
     }
-    true
 }
 
 /// Length of the JSON number at the start of `text`.

@@ -34,6 +34,7 @@ mod refusal;
 mod remainder;
 mod render;
 mod rows;
+mod scan;
 mod seen;
 mod shapes;
 mod text;

@@ -19,7 +19,7 @@ pub fn parse<'t>(tape: &'t mut Tape, text: &'t [u8]) -> Option<Json<'t>> {
     tape.nodes.clear();
     let mut parser = Parser { text, at: 0, nodes: &mut tape.nodes };
     parser.value(0)?;
-    (parser.peek().is_none()).then(|| Json::root(text, &tape.nodes))
+    parser.peek().is_none().then(|| tape.root(text))
 }
 
 struct Parser<'a> {

@@ -10,7 +10,6 @@
 //!
 //! The canonical form of a canonical form is itself.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::json::{Json, Kind, Parse, Tape, Tapes, trim, write_text};
@@ -19,7 +18,7 @@ use crate::marks;
 use crate::shapes::{self, Call, Part, Role, Said, Speaker};
 
 /// How a content is brought to its canonical form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reading {
     /// A message in any known shape, of this role where it does not say. Plain text is a message too.
     Message(Role),
@@ -51,8 +50,23 @@ pub struct Facts {
     pub calls: bool,
 }
 
-/// Appends the content's canonical form.
-pub fn canonical(text: &[u8], reading: Reading, tapes: &Tapes, out: &mut Vec<u8>) -> Facts {
+/// One tool call of a message: name and id where it has them, and where in the message's canonical form that of its
+/// arguments is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    pub name: Option<Box<[u8]>>,
+    pub id: Option<Box<[u8]>>,
+    pub arguments: Option<Range<usize>>,
+}
+
+/// Appends the content's canonical form to `out`, and the tool calls in it to `calls`.
+pub fn canonical(
+    text: &[u8],
+    reading: Reading,
+    tapes: &Tapes,
+    out: &mut Vec<u8>,
+    calls: &mut Vec<Called>,
+) -> Facts {
     let text = trim(text);
     let start = out.len();
     let mut value = |is_answer, role| {
@@ -63,7 +77,7 @@ pub fn canonical(text: &[u8], reading: Reading, tapes: &Tapes, out: &mut Vec<u8>
         Reading::Value => value(false, Role::User),
         Reading::Answer => value(true, Role::Tool),
         Reading::Words(role) | Reading::Message(role) => {
-            let mut writer = Writer::begin(tapes, out);
+            let mut writer = Writer::begin(tapes, out, calls);
             let read = match reading {
                 Reading::Message(_) => read(text, role, tapes, &mut |part| writer.part(part)),
                 _ => None,
@@ -117,19 +131,20 @@ fn parse_python(text: &[u8]) -> Option<Parse> {
 struct Writer<'w> {
     tapes: &'w Tapes,
     out: &'w mut Vec<u8>,
+    calls: &'w mut Vec<Called>,
     parts: usize,
     bytes: usize,
-    calls: bool,
+    asks: bool,
 }
 
 impl<'w> Writer<'w> {
-    fn begin(tapes: &'w Tapes, out: &'w mut Vec<u8>) -> Self {
+    fn begin(tapes: &'w Tapes, out: &'w mut Vec<u8>, calls: &'w mut Vec<Called>) -> Self {
         out.extend_from_slice(b"{\"parts\":[");
-        Self { tapes, out, parts: 0, bytes: 0, calls: false }
+        Self { tapes, out, calls, parts: 0, bytes: 0, asks: false }
     }
 
     fn end(self, said: Option<Speaker<'_>>, role: Role) -> Facts {
-        let Self { out, bytes, calls, .. } = self;
+        let Self { out, bytes, asks: calls, .. } = self;
         out.extend_from_slice(b"],\"role\":");
         let known = match &said {
             Some(Speaker::Named(name)) => {
@@ -171,8 +186,11 @@ impl<'w> Writer<'w> {
             Part::Reasoning(words) => write_worded(b"reasoning", words, out),
             Part::Refusal(words) => write_worded(b"refusal", words, out),
             Part::Call(call) => {
-                self.calls = true;
-                write_call(&call, self.tapes, out)
+                self.asks = true;
+                let (bytes, arguments) = write_call(&call, self.tapes, out);
+                let [name, id] = [call.name, call.id].map(|text| text.as_deref().map(Box::from));
+                self.calls.push(Called { name, id, arguments });
+                bytes
             }
             Part::Answer { id, response } => write_answer(id.as_deref(), response, self.tapes, out),
             Part::Blob(data) => {
@@ -220,12 +238,17 @@ fn write_said(words: Said<'_>, out: &mut Vec<u8>) -> usize {
     }
 }
 
-fn write_call(call: &Call<'_>, tapes: &Tapes, out: &mut Vec<u8>) -> usize {
+/// Appends a call, and returns the size of its texts and where its arguments are.
+fn write_call(call: &Call<'_>, tapes: &Tapes, out: &mut Vec<u8>) -> (usize, Option<Range<usize>>) {
     out.push(b'{');
     let mut bytes = call.name.as_deref().unwrap_or_default().len();
-    if let Some(arguments) = call.arguments {
+    let arguments = call.arguments.map(|value| {
         out.extend_from_slice(b"\"arguments\":");
-        bytes += settle(arguments, false, tapes, out);
+        let start = out.len();
+        bytes += settle(value, false, tapes, out);
+        start..out.len()
+    });
+    if arguments.is_some() {
         out.push(b',');
     }
     for (key, value) in [(&b"\"id\":"[..], &call.id), (b"\"name\":", &call.name)] {
@@ -236,7 +259,7 @@ fn write_call(call: &Call<'_>, tapes: &Tapes, out: &mut Vec<u8>) -> usize {
         }
     }
     out.extend_from_slice(b"\"type\":\"tool_call\"}");
-    bytes
+    (bytes, arguments)
 }
 
 fn write_answer(id: Option<&[u8]>, response: Option<Said<'_>>, tapes: &Tapes, out: &mut Vec<u8>) -> usize {
@@ -326,28 +349,6 @@ fn unwrapped(value: Json<'_>) -> Option<Json<'_>> {
     }
 }
 
-/// One tool call of a message: name and id where it has them, and the canonical form of its arguments.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Called<'c> {
-    pub name: Option<Cow<'c, [u8]>>,
-    pub id: Option<Cow<'c, [u8]>>,
-    pub arguments: Option<Vec<u8>>,
-}
-
-/// Gives every tool call of one message's text to `found`.
-pub fn calls(text: &[u8], tapes: &Tapes, mut found: impl FnMut(Called<'_>)) {
-    read(trim(text), Role::Assistant, tapes, &mut |part| {
-        if let Part::Call(Call { id, name, arguments }) = part {
-            let arguments = arguments.map(|value| {
-                let mut out = Vec::new();
-                settle(value, false, tapes, &mut out);
-                out
-            });
-            found(Called { name, id, arguments });
-        }
-    });
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
@@ -355,8 +356,9 @@ mod tests {
     use crate::pieces::Cutter;
 
     fn form(text: &[u8], reading: Reading) -> (Vec<u8>, Facts) {
-        let mut out = Vec::new();
-        let facts = canonical(text, reading, &Tapes::default(), &mut out);
+        let (mut out, mut calls) = (Vec::new(), Vec::new());
+        let facts = canonical(text, reading, &Tapes::default(), &mut out, &mut calls);
+        assert_eq!(facts.calls, !calls.is_empty());
         (out, facts)
     }
 
@@ -541,7 +543,32 @@ mod tests {
     ];
 
     #[test]
-    fn a_canonical_form_is_its_own_and_calls_are_counted_as_they_are_told() {
+    fn calls_are_told_with_the_canonical_form_of_their_arguments() {
+        let text = concat!(
+            r#"[{"type":"text","text":"x"},{"type":"tool_use","id":"1","name":"f","input":{"b": 1, "a": null}},"#,
+            r#"{"type":"tool_use","name":"g","input":"{\"a\": 2}"},{"type":"tool_use","id":"3"}]"#
+        );
+        let (mut out, mut calls) = (b"before".to_vec(), Vec::new());
+        canonical(text.as_bytes(), USER, &Tapes::default(), &mut out, &mut calls);
+        let text =
+            |text: &Option<Box<[u8]>>| text.as_deref().map(|text| str::from_utf8(text).unwrap().to_owned());
+        let told: Vec<_> = calls
+            .iter()
+            .map(|call| (text(&call.name), text(&call.id), call.arguments.clone().map(|place| &out[place])))
+            .collect();
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            told,
+            [
+                (some("f"), some("1"), Some(&br#"{"b":1}"#[..])),
+                (some("g"), None, Some(br#"{"a":2}"#)),
+                (None, some("3"), None),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_canonical_form_is_its_own() {
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let mut called = 0;
         for round in 0..20_000 {
@@ -550,12 +577,7 @@ mod tests {
                 let (once, facts) = form(text.as_bytes(), reading);
                 let (twice, _) = form(&once, reading);
                 assert_eq!(once, twice, "round {round}: {text}");
-                if reading == USER {
-                    let mut count = 0;
-                    calls(text.as_bytes(), &Tapes::default(), |_| count += 1);
-                    assert_eq!(facts.calls, count > 0, "round {round}: {text}");
-                    called += count;
-                }
+                called += usize::from(facts.calls);
             }
         }
         assert!(called > 100);

@@ -338,7 +338,7 @@ fn failed(error: arrow_schema::ArrowError) -> PyErr {
 #[pyfunction]
 fn canonical_json<'py>(py: Python<'py>, text: &[u8]) -> Bound<'py, PyBytes> {
     let mut out = Vec::new();
-    crate::message::canonical(text, Reading::Value, &Tapes::default(), &mut out);
+    crate::message::canonical(text, Reading::Value, &Tapes::default(), &mut out, &mut Vec::new());
     PyBytes::new(py, &out)
 }
 
@@ -351,7 +351,7 @@ fn canonical_message<'py>(py: Python<'py>, text: &[u8], role: &str) -> PyResult<
         )));
     };
     let mut out = Vec::new();
-    crate::message::canonical(text, Reading::Message(role), &Tapes::default(), &mut out);
+    crate::message::canonical(text, Reading::Message(role), &Tapes::default(), &mut out, &mut Vec::new());
     Ok(PyBytes::new(py, &out))
 }
 

@@ -71,7 +71,7 @@ fn has_value(text: &[u8]) -> bool {
     while let Some(byte) = text.get(at) {
         match byte {
             b'"' => {
-                let Some((end, _)) = string_end(text, at + 1) else { return true };
+                let Some(end) = string_end(text, at + 1) else { return true };
                 let is_empty = end == at + 1;
                 at = end + 1;
                 let is_key = trim(text.get(at..).unwrap_or_default()).first() == Some(&b':');

@@ -1,6 +1,7 @@
 //! OTLP values as text: as the Collector writes attribute values, and as compact JSON.
 
 use crate::otlp::{Value, elements, members};
+use crate::scan::special;
 
 /// How a nested value becomes JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,33 +97,27 @@ fn json(value: &Value<'_>, style: Style, out: &mut Vec<u8>) -> Result<(), NotANu
 
 fn quoted(text: &[u8], style: Style, out: &mut Vec<u8>) {
     out.push(b'"');
+    const FIRST: u8 = 0xe2; // of a line separator, U+2028 or U+2029, and of other signs
+    let next: fn(&[u8], usize) -> usize = match style {
+        Style::Go => special::<FIRST>,
+        Style::Received => special::<b'"'>,
+    };
     let mut plain = 0;
-    for (index, byte) in text.iter().enumerate() {
-        let special = match byte {
-            b'"' | b'\\' | 0..0x20 => true,
-            0xe2 => style == Style::Go && is_line_separator(text, index),
-            _ => false,
-        };
-        if !special {
-            continue;
-        }
-        out.extend_from_slice(text.get(plain..index).unwrap_or_default());
-        plain = index + 1;
-        if *byte == 0xe2 {
-            // U+2028 is e2 80 a8, U+2029 is e2 80 a9.
-            let last = text.get(index + 2).copied().unwrap_or_default();
-            out.extend_from_slice(if last == 0xa8 { b"\\u2028" } else { b"\\u2029" });
-            plain = index + 3;
-        } else {
+    let mut at = next(text, 0);
+    while let Some(byte) = text.get(at) {
+        if *byte != FIRST {
+            out.extend_from_slice(text.get(plain..at).unwrap_or_default());
             escape(*byte, out);
+            plain = at + 1;
+        } else if let Some([0x80, last @ (0xa8 | 0xa9)]) = text.get(at + 1..at + 3) {
+            out.extend_from_slice(text.get(plain..at).unwrap_or_default());
+            out.extend_from_slice(if *last == 0xa8 { b"\\u2028" } else { b"\\u2029" });
+            plain = at + 3;
         }
+        at = next(text, plain.max(at + 1));
     }
     out.extend_from_slice(text.get(plain..).unwrap_or_default());
     out.push(b'"');
-}
-
-fn is_line_separator(text: &[u8], index: usize) -> bool {
-    matches!(text.get(index + 1..index + 3), Some([0x80, 0xa8 | 0xa9]))
 }
 
 /// Appends the escape of a quote, backslash or control character: the two-letter form where JSON has one.

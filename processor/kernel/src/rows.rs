@@ -13,18 +13,17 @@ use crate::cells::{Cell, NOWHERE, Pick, Picks, coerce};
 use crate::columns::{
     Dict, Holds, Map, Offsets, Present, Sparse, Strings, Zeros, fixed_names, hashes, list, timestamps,
 };
-use crate::content::{Memory, Names, Owner, Work, take};
+use crate::content::{Call, Memory, Names, Owner, Work, take};
 use crate::decode::{Arrivals, DIALECT_COLUMNS, FIXED_COLUMNS};
 use crate::detect::{Detector, Found, signature};
 use crate::extract::{self, Extractor};
 use crate::facts::Facts;
 use crate::flatten::Entry;
 use crate::gather::{Gathered, Part};
-use crate::hash::Hash;
-use crate::json::{Tapes, trim};
+use crate::json::trim;
 use crate::keys::KeyTable;
 use crate::layouts::{Kind, Layout, Layouts, Offer};
-use crate::message::{Piece, Reading, calls};
+use crate::message::{Piece, Reading};
 use crate::otlp::{Attr, Body, MAX_RESOURCE_BYTES, RESOURCE_ATTRIBUTE_BYTES, Span, Value};
 use crate::parents::Parents;
 use crate::paths::Path;
@@ -137,7 +136,7 @@ pub struct Rows<'a> {
     known: Present,
     signatures: Sparse,
     detector: Detector<'a>,
-    extractor: Extractor,
+    extractor: Extractor<'a>,
     layouts: Layouts<'a>,
     picks: Picks<'a>,
     /// Text made for the span at hand.
@@ -751,7 +750,8 @@ impl<'a> Rows<'a> {
         if are_parts && pick.place != NOWHERE && how.path.is_none() && !matches!(pick.cell, Cell::Gathered) {
             remainders.keep(pick.place, text, pieces);
         }
-        take(memory, owner, text, pieces, work, |found| {
+        let are_calls_wanted = matches!(column, ContentColumn::List { calls: Some(_), .. });
+        take(memory, owner, text, pieces, work, are_calls_wanted, |found| {
             contents.push(request, &planned.kind, &found);
         });
         match column {
@@ -783,10 +783,7 @@ impl<'a> Rows<'a> {
                 }
                 if let Some(calls) = calls {
                     calls.ends.pad(row);
-                    let calling = pieces.iter().zip(&work.names).filter(|(_, names)| names.facts.calls);
-                    for (piece, _) in calling {
-                        calls.add(text.get(piece.range.clone()).unwrap_or_default(), owner, &work.tapes);
-                    }
+                    work.calls.iter().flat_map(|of_one| &of_one[..]).for_each(|call| calls.add(call));
                     calls.ends.end(calls.names.len());
                 }
             }
@@ -919,20 +916,17 @@ impl Sizes {
 }
 
 impl Calls {
-    fn add(&mut self, message: &[u8], owner: &Owner, tapes: &Tapes) {
-        calls(message, tapes, |call| {
-            let index = self.names.len();
-            if call.name.is_some() {
-                self.named.set(index);
-            }
-            if call.id.is_some() {
-                self.identified.set(index);
-            }
-            self.names.push(call.name.as_deref().unwrap_or_default());
-            self.ids.push(call.id.as_deref().unwrap_or_default());
-            let arguments = call.arguments.map_or(Hash::default(), |text| owner.keyed.hash128(&text));
-            self.arguments.extend_from_slice(&arguments);
-        });
+    fn add(&mut self, call: &Call) {
+        let index = self.names.len();
+        if call.name.is_some() {
+            self.named.set(index);
+        }
+        if call.id.is_some() {
+            self.identified.set(index);
+        }
+        self.names.push(call.name.as_deref().unwrap_or_default());
+        self.ids.push(call.id.as_deref().unwrap_or_default());
+        self.arguments.extend_from_slice(&call.arguments);
     }
 
     fn build(mut self, rows: usize) -> Result<ArrayRef, ArrowError> {

@@ -16,7 +16,7 @@ use crate::json::{Json, Kind, Parse, Tape, Tapes, trim};
 use crate::literal;
 
 /// Who speaks. Columns have it as this number, and 0 where nobody does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Role {
