@@ -5,12 +5,17 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use crate::hash::{Hash, Key, Keyed};
+use crate::hash::{Hash, Key, Keyed, halves};
+use crate::history::Histories;
 use crate::json::Tapes;
 use crate::message::{self, Called, Facts, Piece, Reading};
 
-/// Contents remembered per generation; twice as many at most are held.
-const GENERATION: usize = 500_000;
+/// Contents remembered per generation, 64 bytes each; twice as many at most are held. As many as fill half a million
+/// places of a hash map.
+const GENERATION: usize = (1 << 19) / 8 * 7;
+
+/// With so many there will be more: room for a generation is made.
+const MANY: usize = (1 << 15) / 8 * 7;
 
 /// A content's identity: the tenant (numbered by the memory) and the hash under the tenant's key, in two halves.
 type Id = (u32, u64, u64);
@@ -79,6 +84,7 @@ pub struct Memory {
     young: HashMap<Id, Known, RandomState>,
     old: HashMap<Id, Known, RandomState>,
     calls: Calls,
+    pub histories: Histories,
 }
 
 impl Memory {
@@ -102,8 +108,14 @@ impl Memory {
     }
 
     fn put(&mut self, id: Id, known: Known) {
-        if self.young.len() >= GENERATION {
-            self.old = std::mem::take(&mut self.young);
+        match self.young.len() {
+            GENERATION.. => {
+                std::mem::swap(&mut self.young, &mut self.old);
+                self.young.clear();
+            }
+            // Moving them again and again as they become more takes longer than all else.
+            MANY => self.young.reserve(GENERATION - MANY),
+            _ => {}
         }
         self.young.insert(id, known);
     }
@@ -135,9 +147,9 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Whether what is known was given out so lately that it need not be again.
-    fn is_fresh(&self, known: Known) -> bool {
-        self.now_ns.saturating_sub(known.emitted_ns) < self.refresh_ns
+    /// Whether what was given out then need not be again.
+    pub fn is_fresh(&self, emitted_ns: i64) -> bool {
+        self.now_ns.saturating_sub(emitted_ns) < self.refresh_ns
     }
 }
 
@@ -179,7 +191,17 @@ impl Form {
     }
 }
 
-/// Hashes the `pieces` of `text` into `work.names` and gives those to `emit` that were not given out lately.
+impl Work {
+    /// Starts a text; `names` are those of its first contents, if they are known.
+    pub fn begin(&mut self, names: &[Names]) {
+        self.names.clear();
+        self.names.extend_from_slice(names);
+        self.calls.clear();
+    }
+}
+
+/// Hashes the `pieces` of `text` to the end of `work.names`, gives those to `emit` that were not given out lately, and
+/// returns when the first of them was.
 ///
 /// Only a content that is not remembered (in this reading) is parsed, for its canonical form. Where `are_calls_wanted`,
 /// the calls go into `work.calls`.
@@ -191,19 +213,18 @@ pub fn take<'t>(
     work: &mut Work,
     are_calls_wanted: bool,
     mut emit: impl FnMut(Found<'t>),
-) {
+) -> i64 {
     let text_of = |piece: &Piece| text.get(piece.range.clone()).unwrap_or_default();
     let Work { names, calls, raw, form } = work;
-    names.clear();
-    calls.clear();
+    let mut first_ns = owner.now_ns;
     raw.clear();
     // All of them first: without hashing in between, the waits for what is remembered overlap.
     raw.extend(pieces.iter().map(|piece| owner.keyed.hash128(text_of(piece))));
     for (piece, raw) in pieces.iter().zip(raw.iter().copied()) {
         let (text, reading) = (text_of(piece), &piece.reading);
-        let (low, high) = crate::hash::halves(raw);
+        let (low, high) = halves(raw);
         let id = (owner.tenant, low, high);
-        let known = memory.get(&id).filter(|known| owner.is_fresh(*known));
+        let known = memory.get(&id).filter(|known| owner.is_fresh(known.emitted_ns));
         let read_so = known.filter(|known| known.is_of(*reading));
         let (canonical, facts) = match read_so {
             Some(known) => (known.canonical, known.facts),
@@ -224,9 +245,13 @@ pub fn take<'t>(
         }
         let named = Names { raw, canonical, facts };
         names.push(named);
-        if known.is_none() {
-            memory.put(id, Known { canonical, facts, reading: *reading, emitted_ns: owner.now_ns });
-            emit(Found { names: named, text });
+        match known {
+            Some(known) => first_ns = first_ns.min(known.emitted_ns),
+            None => {
+                memory.put(id, Known { canonical, facts, reading: *reading, emitted_ns: owner.now_ns });
+                emit(Found { names: named, text });
+            }
         }
     }
+    first_ns
 }

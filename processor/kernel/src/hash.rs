@@ -29,6 +29,11 @@ impl Keyed {
         Self(HighwayHasher::new(highway::Key(HighwayHasher::new(given).hash256(b"clew content names"))))
     }
 
+    /// For a text that comes bit by bit.
+    pub fn running(&self) -> Running {
+        Running(self.0.clone())
+    }
+
     /// The 64-bit hash.
     pub fn hash64(&self, data: &[u8]) -> u64 {
         self.0.clone().hash64(data)
@@ -36,9 +41,27 @@ impl Keyed {
 
     /// The 128-bit hash.
     pub fn hash128(&self, data: &[u8]) -> Hash {
-        let [low, high] = self.0.clone().hash128(data);
-        (u128::from(low) | u128::from(high) << 64).to_le_bytes()
+        joined(self.0.clone().hash128(data))
     }
+}
+
+/// The hash of a text that comes bit by bit.
+#[derive(Debug, Clone)]
+pub struct Running(HighwayHasher);
+
+impl Running {
+    pub fn append(&mut self, data: &[u8]) {
+        self.0.append(data);
+    }
+
+    /// The 128-bit hash of all that came so far.
+    pub fn hash(&self) -> Hash {
+        joined(self.0.clone().finalize128())
+    }
+}
+
+fn joined([low, high]: [u64; 2]) -> Hash {
+    (u128::from(low) | u128::from(high) << 64).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -70,6 +93,19 @@ mod tests {
             let [low, high] = highway::PortableHash::new(KEY).hash128(data);
             let portable = [low.to_le_bytes(), high.to_le_bytes()].concat();
             assert_eq!(Keyed(HighwayHasher::new(KEY)).hash128(data)[..], portable);
+        }
+    }
+
+    #[test]
+    fn is_the_same_of_a_text_that_comes_bit_by_bit() {
+        let keyed = Keyed::new(&[7; 16]);
+        let data: Vec<u8> = (0..200).collect();
+        let mut running = keyed.running();
+        let mut at = 0;
+        for size in [0, 1, 31, 32, 33, 0, 64, 39] {
+            running.append(&data[at..at + size]);
+            at += size;
+            assert_eq!(running.hash(), keyed.hash128(&data[..at]));
         }
     }
 

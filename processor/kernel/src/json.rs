@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use crate::render::{escape, go_double};
-use crate::scan::{quote_or_backslash, special};
+use crate::scan::{end_of_plain, quote_or_backslash, special};
 
 /// Most elements of an array that are contents of their own; a longer array is taken whole. A conversation has some
 /// hundreds. Two bytes of `1,` would otherwise become a hash of sixteen.
@@ -37,16 +37,36 @@ pub fn split_array(text: &[u8], elements: &mut Vec<Range<usize>>) -> bool {
     done
 }
 
+/// The same for the elements that come after `count` others, of which the last ends at `end`.
+pub fn split_array_on(text: &[u8], end: usize, count: usize, elements: &mut Vec<Range<usize>>) -> bool {
+    elements.clear();
+    let inside = text.strip_suffix(b"]").unwrap_or_default();
+    let at = after_space(inside, end);
+    let done = match inside.get(at) {
+        None => at == inside.len(),
+        Some(b',') => count < MAX_ELEMENTS && split_from(inside, at + 1, count, elements).is_some(),
+        Some(_) => false,
+    };
+    if !done {
+        elements.clear();
+    }
+    done
+}
+
 fn split(text: &[u8], elements: &mut Vec<Range<usize>>) -> Option<()> {
     let inside = text.strip_suffix(b"]")?;
     if !inside.starts_with(b"[") {
         return None;
     }
-    let mut start = 1;
-    let mut at = 1;
-    if trim(inside.get(at..)?).is_empty() {
+    if trim(inside.get(1..)?).is_empty() {
         return Some(());
     }
+    split_from(inside, 1, 0, elements)
+}
+
+/// Splits what comes from `start` on, `count` elements being there before.
+fn split_from(inside: &[u8], mut start: usize, count: usize, elements: &mut Vec<Range<usize>>) -> Option<()> {
+    let mut at = start;
     // One bit a level: set for an object, clear for an array.
     let mut open = 0u128;
     let mut depth = 1u32;
@@ -67,7 +87,7 @@ fn split(text: &[u8], elements: &mut Vec<Range<usize>>) -> Option<()> {
                 depth -= 1;
                 open >>= 1;
             }
-            b',' if depth == 1 && elements.len() + 1 >= MAX_ELEMENTS => return None,
+            b',' if depth == 1 && count + elements.len() + 1 >= MAX_ELEMENTS => return None,
             b',' if depth == 1 => {
                 elements.push(trimmed(inside, start..at)?);
                 start = at + 1;
@@ -177,8 +197,8 @@ fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
 #[inline]
 pub fn string_end(text: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at = quote_or_backslash(text, at);
-        if *text.get(at)? == b'"' {
+        at = quote_or_backslash(text, at)?;
+        if text.get(at) == Some(&b'"') {
             return Some(at);
         }
         at += 2;
@@ -647,14 +667,11 @@ impl Parser<'_> {
     fn string(&mut self) -> Parsed {
         let start = self.at + 1;
         let mut kind = Kind::Str;
-        let mut at = special::<b'"'>(self.text, start);
-        while *self.text.get(at)? == b'\\' {
+        let mut at = end_of_plain(self.text, start)?;
+        while self.text.get(at) == Some(&b'\\') {
             kind = Kind::Escaped;
             at += 1 + escape_len(self.text.get(at + 1..)?)?;
-            at = special::<b'"'>(self.text, at);
-        }
-        if *self.text.get(at)? != b'"' {
-            return None;
+            at = end_of_plain(self.text, at)?;
         }
         self.push(kind, start, at);
         self.at = at + 1;

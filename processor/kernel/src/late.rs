@@ -159,6 +159,7 @@ impl Late {
                 Reading::Message(role) if index < LISTS && single.is_none() => cutter.cut(text, role),
                 _ => (text, &whole[..]),
             };
+            work.begin(&[]);
             take(memory, owner, text, pieces, work, false, |found| contents.push(request, kind, &found));
             named.push(u8::try_from(index).unwrap_or(u8::MAX));
             for names in &work.names {

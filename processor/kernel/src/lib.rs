@@ -12,6 +12,7 @@ mod facts;
 mod flatten;
 mod gather;
 mod hash;
+mod history;
 mod inspect;
 mod json;
 mod keys;

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::json::{Tape, Tapes, split_array, split_object, trim};
+use crate::json::{Tape, Tapes, split_array, split_array_on, split_object, trim};
 use crate::message::{Piece, Reading};
 use crate::shapes::{self, Role};
 
@@ -50,6 +50,7 @@ const SYSTEM: [&[u8]; 4] = [b"system", b"system_instruction", b"systemInstructio
 #[derive(Debug, Default)]
 pub struct Cutter {
     pieces: Vec<Piece>,
+    elements: Vec<Range<usize>>,
     decoded: Vec<u8>,
     tapes: Tapes,
 }
@@ -58,7 +59,7 @@ impl Cutter {
     /// The pieces of `text`, which is trimmed, and the text they are ranges of: the given one, or what it holds as one
     /// JSON string. `role` is who speaks where it is not said. A text of an empty list has no pieces.
     pub fn cut<'t>(&'t mut self, text: &'t [u8], role: Role) -> (&'t [u8], &'t [Piece]) {
-        let Self { pieces, decoded, tapes } = self;
+        let Self { pieces, decoded, tapes, .. } = self;
         pieces.clear();
         let mut whole = text;
         if text == b"null" {
@@ -83,6 +84,20 @@ impl Cutter {
             whole = text;
         }
         (whole, pieces)
+    }
+
+    /// Cuts a list of messages from where the first `count` of them end. False where the text does not go on as a list.
+    pub fn cut_on(&mut self, text: &[u8], end: usize, count: usize, role: Role) -> bool {
+        let Self { pieces, elements, .. } = self;
+        pieces.clear();
+        let is_list = split_array_on(text, end, count, elements);
+        pieces.extend(elements.drain(..).map(|range| Piece { range, reading: Reading::Message(role) }));
+        is_list
+    }
+
+    /// What was cut last.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
     }
 }
 

@@ -20,6 +20,7 @@ use crate::extract::{self, Extractor};
 use crate::facts::Facts;
 use crate::flatten::Entry;
 use crate::gather::{Gathered, Part};
+use crate::history::{Strand, Told, is_remembered};
 use crate::json::trim;
 use crate::keys::KeyTable;
 use crate::layouts::{Kind, Layout, Layouts, Offer};
@@ -667,7 +668,7 @@ impl<'a> Rows<'a> {
                     }
                 }
             }
-            self.content(index, pick, memory, owner, request);
+            self.content(index, pick, memory, owner, request, span.trace_id);
         }
     }
 
@@ -699,7 +700,16 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn content(&mut self, index: usize, pick: Pick<'a>, memory: &mut Memory, owner: &Owner, request: u32) {
+    #[allow(clippy::too_many_arguments)]
+    fn content(
+        &mut self,
+        index: usize,
+        pick: Pick<'a>,
+        memory: &mut Memory,
+        owner: &Owner,
+        request: u32,
+        trace: [u8; 16],
+    ) {
         let row = self.row();
         let Self {
             plan,
@@ -736,24 +746,47 @@ impl<'a> Rows<'a> {
         if text.is_empty() {
             return;
         }
+        let is_gathered = matches!(pick.cell, Cell::Gathered);
+        let strand = match (&*column, reading) {
+            (ContentColumn::List { calls: None, .. }, Reading::Message(role))
+                if !is_gathered && how.form != Shape::Text =>
+            {
+                Strand::of(owner, trace, index, role, text)
+            }
+            _ => None,
+        };
+        let told = strand.and_then(|strand| {
+            let told = memory.histories.take(&strand, text, owner)?;
+            cutter.cut_on(text, told.end, told.names.len(), strand.role).then_some(told)
+        });
         let mut whole = [Piece { range: 0..text.len(), reading }];
-        let (text, pieces) = match (pick.cell, &*column, reading) {
-            (Cell::Gathered, ContentColumn::List { .. }, _) => (text, &gathered.pieces[..]),
-            (_, ContentColumn::List { .. }, Reading::Message(role)) if how.form == Shape::Text => {
+        let (text, pieces) = match (&*column, reading) {
+            _ if told.is_some() => (text, cutter.pieces()),
+            (ContentColumn::List { .. }, _) if is_gathered => (text, &gathered.pieces[..]),
+            (ContentColumn::List { .. }, Reading::Message(role)) if how.form == Shape::Text => {
                 whole = [Piece { range: 0..text.len(), reading: Reading::Words(role) }];
                 (text, &whole[..])
             }
-            (_, ContentColumn::List { .. }, Reading::Message(role)) => cutter.cut(text, role),
+            (ContentColumn::List { .. }, Reading::Message(role)) => cutter.cut(text, role),
             _ => (text, &whole[..]),
         };
         let are_parts = pieces.first().is_none_or(|piece| piece.range != (0..text.len()));
-        if are_parts && pick.place != NOWHERE && how.path.is_none() && !matches!(pick.cell, Cell::Gathered) {
-            remainders.keep(pick.place, text, pieces);
+        if are_parts && pick.place != NOWHERE && how.path.is_none() && !is_gathered {
+            // Beside the messages of a list there is nothing.
+            let outside = if told.is_some() { (&[][..], &[][..]) } else { (text, pieces) };
+            remainders.keep(pick.place, outside.0, outside.1);
         }
+        work.begin(told.as_ref().map_or(&[], |told| &told.names));
         let are_calls_wanted = matches!(column, ContentColumn::List { calls: Some(_), .. });
-        take(memory, owner, text, pieces, work, are_calls_wanted, |found| {
+        let first_ns = take(memory, owner, text, pieces, work, are_calls_wanted, |found| {
             contents.push(request, &planned.kind, &found);
         });
+        if let Some(strand) = strand.filter(|_| are_parts && is_remembered(work.names.len())) {
+            let mut told = told.unwrap_or_else(|| Told::nothing(owner));
+            let end = pieces.last().map_or(told.end, |piece| piece.range.end);
+            told.add(text, end, &work.names, first_ns);
+            memory.histories.keep(strand, told);
+        }
         match column {
             ContentColumn::One { hashes, form, sizes } => {
                 if hashes.is_empty() {
