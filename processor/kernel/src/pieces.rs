@@ -59,7 +59,7 @@ impl Cutter {
     /// The pieces of `text`, which is trimmed, and the text they are ranges of: the given one, or what it holds as one
     /// JSON string. `role` is who speaks where it is not said. A text of an empty list has no pieces.
     pub fn cut<'t>(&'t mut self, text: &'t [u8], role: Role) -> (&'t [u8], &'t [Piece]) {
-        let Self { pieces, decoded, tapes, .. } = self;
+        let Self { pieces, elements, decoded, tapes } = self;
         pieces.clear();
         let mut whole = text;
         if text == b"null" {
@@ -77,7 +77,7 @@ impl Cutter {
             }
         }
         let all = 0..whole.len();
-        let found = Cut { text: whole, pieces }.value(all.clone(), role, DEPTH);
+        let found = Cut { text: whole, pieces, elements }.value(all.clone(), role, DEPTH);
         if found.is_none() || pieces.first().is_some_and(|piece| piece.range == all) {
             pieces.clear();
             pieces.push(Piece { range: 0..text.len(), reading: Reading::Message(role) });
@@ -109,13 +109,30 @@ fn is_list(text: &[u8]) -> bool {
 struct Cut<'c> {
     text: &'c [u8],
     pieces: &'c mut Vec<Piece>,
+    /// Room for the elements of a list.
+    elements: &'c mut Vec<Range<usize>>,
 }
 
 /// Where messages may be in an object.
 #[derive(Debug, Default)]
 struct Ways {
-    roads: [Option<Range<usize>>; ROADS.len()],
+    /// By number in [`ROADS`], which are in this order, too.
+    roads: Vec<(usize, Range<usize>)>,
     system: Option<Range<usize>>,
+}
+
+impl Ways {
+    /// The last of equal members counts.
+    fn add(&mut self, number: usize, road: Range<usize>) {
+        match self.roads.binary_search_by_key(&number, |(number, _)| *number) {
+            Ok(place) => {
+                if let Some(known) = self.roads.get_mut(place) {
+                    known.1 = road;
+                }
+            }
+            Err(place) => self.roads.insert(place, (number, road)),
+        }
+    }
 }
 
 /// What an object is, by its members.
@@ -124,12 +141,12 @@ enum Outline {
     Message,
     Part,
     /// Neither, or something around messages.
-    Other(Box<Ways>),
+    Other(Ways),
 }
 
 /// Says what the object in this text is.
 fn outline(object: &[u8]) -> Outline {
-    let (mut speaks, mut says, mut leads, mut is_part) = (false, false, false, false);
+    let (mut speaks, mut says, mut is_part) = (false, false, false);
     let (mut kind, mut has_function, mut has_summary, mut has_text) = (None, false, false, false);
     let mut ways = Ways::default();
     let scanned = split_object(object, |key, value| {
@@ -163,17 +180,15 @@ fn outline(object: &[u8]) -> Outline {
             b"args" | b"data" if object.get(value.clone()).is_none_or(|inner| !inner.starts_with(b"{")) => {}
             _ if SYSTEM.contains(&key) => ways.system = Some(value),
             _ => {
-                let road = ROADS.iter().position(|(road, _)| key == *road);
-                if let Some(road) = road.and_then(|road| ways.roads.get_mut(road)) {
-                    leads = true;
-                    *road = Some(value);
+                if let Some(number) = ROADS.iter().position(|(road, _)| key == *road) {
+                    ways.add(number, value);
                 }
             }
         }
         speaks
     });
     match kind {
-        _ if scanned.is_none() => Outline::Other(Box::default()),
+        _ if scanned.is_none() => Outline::Other(Ways::default()),
         _ if speaks => Outline::Message,
         // Items of OpenAI's responses stand among messages, each for itself.
         Some(b"function_call" | b"function_call_output") => Outline::Message,
@@ -181,10 +196,10 @@ fn outline(object: &[u8]) -> Outline {
         Some(b"function") if !has_function => Outline::Message,
         Some(kind) if shapes::is_sort(kind) => Outline::Part,
         None if is_part || has_function => Outline::Part,
-        _ if leads => Outline::Other(Box::new(ways)),
+        _ if !ways.roads.is_empty() => Outline::Other(ways),
         _ if says => Outline::Message,
         None if has_text => Outline::Part,
-        _ => Outline::Other(Box::new(ways)),
+        _ => Outline::Other(ways),
     }
 }
 
@@ -219,7 +234,8 @@ impl Cut<'_> {
     }
 
     fn list(&mut self, range: Range<usize>, role: Role, depth: u32) -> Option<()> {
-        let mut elements = Vec::new();
+        // A list inside this one finds nothing there, and makes its own.
+        let mut elements = std::mem::take(self.elements);
         let mut start = range.start;
         // A list in a list is no more than that one, which then need not be passed over once more.
         let inner = range.start + 1..range.end.saturating_sub(1);
@@ -228,10 +244,10 @@ impl Cut<'_> {
         } else if !split_array(self.at(&range), &mut elements) {
             return self.push(range, role);
         }
-        let elements = elements.into_iter().map(|inner| start + inner.start..start + inner.end);
         // The usual list is of messages that say who speaks first.
         let mut are_messages = false;
-        for (index, element) in elements.enumerate() {
+        for (index, inner) in elements.iter().enumerate() {
+            let element = start + inner.start..start + inner.end;
             let text = self.at(&element);
             are_messages |= index == 0 && text.starts_with(b"{\"role\"");
             if are_messages || depth == 0 || !text.starts_with(b"{") {
@@ -249,14 +265,17 @@ impl Cut<'_> {
                 _ => self.push(element, role)?,
             }
         }
+        *self.elements = elements;
         Some(())
     }
 
     /// An object that has messages in it; where that has none, it is taken for one.
-    fn object(&mut self, range: Range<usize>, ways: Box<Ways>, role: Role, depth: u32) -> Option<()> {
+    fn object(&mut self, range: Range<usize>, ways: Ways, role: Role, depth: u32) -> Option<()> {
         let moved = |inner: Range<usize>| range.start + inner.start..range.start + inner.end;
-        for ((_, speaker), road) in ROADS.iter().zip(ways.roads) {
-            let Some(road) = road.map(moved).filter(|_| depth > 0) else { continue };
+        let roads = ways.roads.into_iter().filter(|_| depth > 0);
+        for (number, road) in roads {
+            let Some((_, speaker)) = ROADS.get(number) else { continue };
+            let road = moved(road);
             let before = self.pieces.len();
             if let Some(system) = ways.system.clone() {
                 self.push(moved(system), Role::System)?;
