@@ -221,6 +221,9 @@ class SimFile:
             raise OSError(errno.ENOSPC, "No space left on device")
         self._size = start + len(content)
 
+    def fill(self, size: int) -> None:
+        self.append([bytes(size)])
+
     def seal(self) -> None:
         if self._disk.begin(self._life, "truncate") != "fail":
             self._inode.truncate(self._size)

@@ -313,10 +313,38 @@ def test_where_nothing_can_be_written_past_the_page_cache_files_are_as_always(tm
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
+@pytest.mark.parametrize("size", [0, 1, BLOCK_BYTES, 3_000_001])
+def test_a_replacement_past_the_page_cache_has_no_zeros_behind_it(tmp_path, size):
+    files = DiskFiles(tmp_path, direct=True)
+    files.replace("b", b"longer" * 1_000_000)
+    files.replace("b", b"x" * size)
+    assert (files.names(), files.read("b")) == (["b"], b"x" * size)
+
+
+def test_room_is_taken_even_where_it_is_not_enough(tmp_path, monkeypatch):
+    file = DiskFiles(tmp_path).open("reserve")
+    file.append([b"x"])
+    file.fill(9000)
+    assert file.size() == (tmp_path / "reserve").stat().st_size == 9001
+    assert (tmp_path / "reserve").stat().st_blocks * 512 >= 9001
+
+    write = os.pwrite
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    monkeypatch.setattr("os.pwritev", lambda where, parts, at: write(where, b"".join(parts)[: 12_000 - at], at))
+    monkeypatch.setattr("os.pwrite", full)
+    with pytest.raises(OSError, match="No space"):
+        file.fill(9000)
+    assert file.size() == 12_000
+
+
 def test_a_replacement_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch):
     files = DiskFiles(tmp_path)
     files.replace("b", b"old")
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    monkeypatch.setattr("os.fdatasync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
     with pytest.raises(OSError, match="full"):
         files.replace("b", b"new")
     assert (files.names(), files.read("b")) == (["b"], b"old")

@@ -69,9 +69,8 @@ SECONDS_PER_DAY = 86_400
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ANSWER_TIMEOUT_S = 30.0
 """A store that is silent for longer has not taken an insert, as far as can be known."""
-MOST_REPLAYED_BYTES = 64 * 1024 * 1024
-"""Of the spool between two checkpoints. Files that go soon leave their memory to those that come: writing 4 kB took
-1.8 us so, and up to 8 us into memory that the machine had to find first."""
+MOST_REPLAYED_BYTES = 256 * 1024 * 1024
+"""Of the spool between two checkpoints: some seconds' work to be done again after a crash."""
 TICK_S = 10.0
 """Between ticks while nothing arrives."""
 

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from xxhash import xxh3_64_intdigest
+from xxhash import xxh3_64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,5 +135,6 @@ class Checkpoints:
 
 
 def _head(checkpoint: Checkpoint) -> bytes:
-    numbers = struct.pack("<QQ", checkpoint.position, checkpoint.spans)
-    return _HEAD.pack(_MAGIC, checkpoint.position, checkpoint.spans, xxh3_64_intdigest(numbers + checkpoint.state))
+    checksum = xxh3_64(struct.pack("<QQ", checkpoint.position, checkpoint.spans))
+    checksum.update(checkpoint.state)  # not put together with it: it may be large
+    return _HEAD.pack(_MAGIC, checkpoint.position, checkpoint.spans, checksum.intdigest())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -20,6 +20,13 @@ class File(Protocol):
 
         Raises:
             OSError: no room, or the device failed; any prefix of them may have been written.
+        """
+
+    def fill(self, size: int) -> None:
+        """Takes room for so many zeros at the end.
+
+        Raises:
+            OSError: there is less, and that is taken.
         """
 
     def seal(self) -> None:
@@ -103,6 +110,16 @@ class DiskFile:
                     written = os.pwrite(self._fd, rest, self._size)
                     self._size += written
                     rest = rest[written:]
+
+    def fill(self, size: int) -> None:
+        """See `File`."""
+        end = self._size + size
+        try:
+            os.posix_fallocate(self._fd, self._size, size)  # nothing is written
+        except OSError:
+            self._size = os.fstat(self._fd).st_size
+            self.append([bytes(end - self._size)])
+        self._size = end
 
     def seal(self) -> None:
         """See `File`."""
@@ -262,16 +279,21 @@ class DiskFiles:
         """See `Files`."""
         temporary = self._path / f"{name}{_TEMPORARY}"
         try:
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0) as file:
-                view = memoryview(data)
-                while view:
-                    view = view[file.write(view) :]
-                os.fsync(file.fileno())
+            with closing(self._new(temporary)) as file:
+                file.append([data])
+                file.truncate(len(data))
+                file.sync()
             temporary.replace(self._path / name)
         except OSError:
             temporary.unlink(missing_ok=True)  # a full device needs the room
             raise
         self.sync_names()
+
+    def _new(self, path: Path) -> DiskFile:
+        path.unlink(missing_ok=True)
+        if self._blocks is None:
+            return DiskFile(path)
+        return DirectFile(path, memoryview(mmap.mmap(-1, _DIRECT_BYTES)))  # of its own: others write at the same time
 
     def remove(self, name: str) -> None:
         """See `Files`."""

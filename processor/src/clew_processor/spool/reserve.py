@@ -80,4 +80,4 @@ class Reserve:
         missing = self._wanted - self._file.size()
         if missing > 0:
             with suppress(OSError):
-                self._file.append([bytes(missing)])
+                self._file.fill(missing)
