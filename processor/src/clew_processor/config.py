@@ -51,7 +51,7 @@ class Sampling(_Section):
 class BatchLimits(_Section):
     """How requests that arrive together become one batch."""
 
-    max_spans: int = Field(10_000, ge=1, le=1_000_000)
+    max_spans: int = Field(20_000, ge=1, le=1_000_000)
     """A batch is closed at this many spans and log records."""
     max_wait_ms: int = Field(50, ge=0, le=10_000)
     """Or when its first request has waited this long."""

@@ -10,7 +10,7 @@ from clew_processor.spool.record import Kind, Record
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-MAX_BATCH_BYTES = 64 * 1024 * 1024
+MAX_BATCH_BYTES = 48 * 1024 * 1024
 """A batch is closed at this many bytes of requests too: the kernel takes 256 MiB at once, and memory is bounded."""
 
 
