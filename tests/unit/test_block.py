@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import lz4.frame
 import pyarrow as pa
+import pytest
 
 from clew_processor.write import block
 from shared.payloads import PAYLOADS, bodies
@@ -42,6 +45,22 @@ def test_the_embedded_store_gets_the_rows_as_they_are():
     assert pa.ipc.open_stream(insert["insert_block"]).read_all().equals(ROWS)
 
 
-def test_recorded_requests_get_half_as_large():
-    rows = pa.table({"content": [body for path in sorted(PAYLOADS.glob("otel__*.otlp")) for body in bodies(path)]})
-    assert len(block.compressed("t", rows)["insert_block"]) < block.plain("t", rows)["insert_block"].size / 2
+def test_recorded_requests_get_half_as_large_in_small_inserts_and_in_large_ones():
+    requests = [body for path in sorted(PAYLOADS.glob("otel__*.otlp")) for body in bodies(path)]
+    for times in (1, 20):
+        rows = pa.table({"content": requests * times})
+        sent = block.compressed("t", rows)["insert_block"]
+        assert isinstance(sent, bytes) == (times == 1)
+        assert len(b"".join([sent] if isinstance(sent, bytes) else sent)) < rows.nbytes / 2
+
+
+def test_less_effort_goes_into_what_gets_hardly_smaller():
+    words = random.Random(1).choices(range(2000), k=200_000)
+    hard = pa.table(
+        {"content": [" ".join(map(str, words[start : start + 200])) for start in range(0, len(words), 200)]}
+    )
+    easy = pa.table({"content": ["the same again and again " * 20] * 2000})
+    for rows, effort in ((hard, -40), (easy, -20)):
+        plain = lz4.frame.decompress(b"".join(block.compressed("t", rows)["insert_block"]))
+        size = len(lz4.frame.compress(plain, compression_level=effort, block_size=4, block_linked=False))
+        assert sum(map(len, block.compressed("t", rows)["insert_block"])) == pytest.approx(size, rel=0.02)
