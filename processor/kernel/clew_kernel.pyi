@@ -1,13 +1,17 @@
 # ruff: noqa: PYI021 - a compiled module has no other Python text: what editors show is written here
 """clew's native kernel: OTLP wire bytes to Arrow columns."""
 
-from typing import final
+from typing import Any, final
+
+from numpy.typing import NDArray
 
 __all__ = [
     "Batch",
     "Decoded",
     "DecodedLogs",
     "Decoder",
+    "KeySet",
+    "KeyTable",
     "SeenChunk",
     "Verdict",
     "canonical_json",
@@ -16,6 +20,7 @@ __all__ = [
     "count_spans",
     "inspect",
     "inspect_logs",
+    "numbered",
     "version",
 ]
 
@@ -198,6 +203,48 @@ class Decoder:
         the next export follows the last of these. Returns how many spans the last chunk speaks of that none holds: 0
         unless chunks are missing. ValueError, which changes nothing, when one is damaged or they are out of order.
         """
+
+@final
+class KeyTable:
+    """Where each of some 64-bit keys stands, in a column that grows at its end and is forgotten from its beginning.
+
+    The key 0 is nowhere. Columns come as buffers of uint64 (numpy arrays), numbers go as bytes of int64, both in the
+    machine's order. A row takes 12 bytes and 8 for each of its 2 to 4 slots.
+    """
+
+    def __new__(cls, first: int = 0) -> KeyTable:
+        """Empty; the column goes on at row ``first``."""
+    def find(self, wanted: NDArray[Any], most: int = ...) -> tuple[bytes, bytes]:
+        """All places of some keys: index in ``wanted``, and row. Of a key with more than ``most`` one beyond that."""
+    def add(self, column: NDArray[Any]) -> bytes:
+        """Puts keys at the end. Returns, in order, the index of those that stand there twice among themselves."""
+    def forget(self, oldest: int) -> None:
+        """Forgets the rows before this one."""
+
+@final
+class KeySet:
+    """A set of 64-bit keys; columns come as for `KeyTable`. A key takes 11 to 22 bytes."""
+
+    def __new__(cls) -> KeySet: ...
+    def __len__(self) -> int: ...
+    def add(self, column: NDArray[Any]) -> None:
+        """Adds keys."""
+    def among(self, column: NDArray[Any]) -> bytes:
+        """For each key one byte: 1 if it is there, else 0."""
+    def keys(self) -> bytes:
+        """All of them, as uint64, in no order."""
+
+def numbered(columns: list[NDArray[Any]], counts: list[int]) -> tuple[bytes, bytes]:
+    """Rows grouped by several columns of codes.
+
+    Args:
+        columns: buffers of int32 or int64, all of a length.
+        counts: for each column how many different codes there may be; they are 0 to below that.
+
+    Returns:
+        As bytes of int64 a number for each row, equal where all columns are, without gaps from 0 in the order in which
+        they first occur; and the first row of each number.
+    """
 
 def canonical_json(text: bytes) -> bytes:
     """The canonical form whose hash is a content's canonical hash (of other kinds than messages and results).

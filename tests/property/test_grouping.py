@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clew_processor.grouping import Groups, combine
+from clew_processor.grouping import Groups, dense
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 3), st.integers(-(10**18), 10**18), st.integers(0, 5)),
@@ -18,7 +18,7 @@ ROWS = st.lists(
 @given(ROWS)
 def test_every_answer_equals_the_dictionarys(rows):
     first, second, values, ties = (np.array(column, np.int64) for column in zip(*rows, strict=True))
-    groups = Groups(combine([(first, 7), (second, 4)]))
+    groups = Groups([(first, 7), (second, 4)])
     expected: dict[tuple[int, int], list[int]] = {}
     for i, row in enumerate(rows):
         expected.setdefault(row[:2], []).append(i)
@@ -47,5 +47,5 @@ def test_every_answer_equals_the_dictionarys(rows):
 )
 def test_keys_are_equal_exactly_where_all_columns_are(rows):
     columns = [(np.array(column, np.int64), 2**20) for column in zip(*rows, strict=True)]
-    key = combine(columns).tolist()
+    key = dense(columns)[0].tolist()
     assert [[a == b for b in key] for a in key] == [[a == b for b in rows] for a in rows]

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 
 from clew_processor.arrow import decimals, minutes
-from clew_processor.grouping import Groups, combine
+from clew_processor.grouping import Groups, dense
 
 
 def test_groups_of_nothing_are_none():
-    groups = Groups(np.zeros(0, np.int64))
+    groups = Groups([(np.zeros(0, np.int64), 1)])
     nothing = np.zeros(0, np.int64)
     assert groups.count == 0
     for answer in (
@@ -22,11 +22,11 @@ def test_groups_of_nothing_are_none():
 
 
 def test_flags_are_counted():
-    assert Groups(np.array([5, 5, 1])).sum(np.array([True, True, True])).tolist() == [1, 2]
+    assert Groups([(np.array([5, 5, 1]), 6)]).sum(np.array([True, True, True])).tolist() == [2, 1]
 
 
 def test_least_row_is_the_first_of_equals_unless_something_breaks_the_tie():
-    groups = Groups(np.zeros(4, np.int64))
+    groups = Groups([(np.zeros(4, np.int64), 1)])
     values = np.array([3, 1, 1, 1])
     assert groups.argmin(values).tolist() == [1]
     assert groups.argmin(values, lambda: np.array([0, 2, 1, 1])).tolist() == [2]
@@ -35,7 +35,7 @@ def test_least_row_is_the_first_of_equals_unless_something_breaks_the_tie():
 
 def test_money_beyond_64_bits_is_still_exact():
     nano = np.full(40, 10**18 - 1)
-    groups = Groups(np.arange(40) % 2)
+    groups = Groups([(np.arange(40) % 2, 2)])
     totals = groups.sum_money(nano)
     assert totals.tolist() == [20 * (10**18 - 1)] * 2
     text = [str(value) for value in decimals(totals, 38).to_pylist()]
@@ -63,7 +63,8 @@ def test_hostile_cardinality_does_not_make_two_keys_meet():
     columns = [(random.integers(0, size, 3000).astype(np.int32), size) for _ in range(8)]
     for codes, _ in columns:
         codes[1500:] = codes[:1500]  # every combination twice
-    key = combine(columns)
+    key, first = dense(columns)
     rows = list(zip(*(codes.tolist() for codes, _ in columns), strict=True))
     assert len(set(key.tolist())) == len(set(rows))
     assert len(set(zip(key.tolist(), rows, strict=True))) == len(set(rows))
+    assert first.tolist() == [rows.index(row) for row in dict.fromkeys(rows)]

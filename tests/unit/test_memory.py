@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clew_processor.enrich.ids import id_numbers, id_texts
-from clew_processor.enrich.lookup import KeyFilter, KeyTable, SortedKeys
+from clew_processor.enrich.lookup import KeyTable, SortedKeys
 from clew_processor.enrich.memory import ArrivalClock, Recent
 
 SECOND = 10**9
@@ -32,40 +34,57 @@ def test_time_never_goes_back(arrivals_s, gone_by_s):
     assert [clock.advance(at * SECOND) // SECOND for at in arrivals_s] == gone_by_s
 
 
+def keys(*numbers: int) -> np.ndarray:
+    return np.array(numbers, np.uint64)
+
+
 def test_numbers_are_remembered_as_long_as_promised_and_no_longer_than_twice_that():
     for added_at in range(0, 30, 7):
         recent = Recent(size=100, keep_s=10)
         for now in range(60):
             recent.forget(now * SECOND)
             if now == added_at:
-                recent.add([7])
+                recent.add(keys(7))
             if added_at <= now < added_at + 10:
-                assert 7 in recent
+                assert recent.among(keys(7)).all()
             if now > added_at + 20:
-                assert 7 not in recent
-        assert not recent
+                assert not recent.among(keys(7)).any()
+        assert not len(recent)
 
 
 def test_more_numbers_than_there_is_room_for_forget_the_oldest():
     recent = Recent(size=10, keep_s=1e9)
     for i in range(100):
-        recent.add([i])
+        recent.add(keys(i))
     assert 10 <= len(recent) <= 22
-    assert recent.known(range(100)) == set(range(100 - len(recent), 100))
+    assert np.flatnonzero(recent.among(keys(*range(100)))).tolist() == list(range(100 - len(recent), 100))
 
 
 def test_numbers_are_looked_up_in_columns():
     recent = Recent(size=2, keep_s=10)
-    recent.add([2**64 - 1, 5])
-    recent.add([6])  # the others are of the older generation now
-    assert recent.among(np.array([5, 1, 2**64 - 1, 5, 6], np.uint64)).tolist() == [True, False, True, True, True]
+    recent.add(keys(2**64 - 1, 5))
+    recent.add(keys(6))  # the others are of the older generation now
+    assert recent.among(keys(5, 1, 2**64 - 1, 5, 6)).tolist() == [True, False, True, True, True]
 
 
 KEY = st.integers(0, 2**64 - 1) | st.integers(0, 5)
 
 
-def places(keys, wanted):
-    which, rows = keys.find(np.array(wanted, np.uint64))
+@given(st.lists(st.lists(KEY, max_size=20), max_size=30), st.lists(KEY))
+def test_numbers_are_remembered_in_whatever_parts_they_came(parts, asked):
+    recent = Recent(size=10_000, keep_s=60)
+    for part in parts:
+        recent.add(keys(*part))
+    expected = [any(number in part for part in parts) for number in asked]
+    assert recent.among(keys(*asked)).tolist() == expected
+    again = Recent(size=10_000, keep_s=60)
+    again.restore(pickle.loads(pickle.dumps(recent.state())))
+    assert again.among(keys(*asked)).tolist() == expected
+    assert pickle.dumps(again.state()) == pickle.dumps(recent.state())
+
+
+def places(held, wanted):
+    which, rows = held.find(keys(*wanted))
     return sorted(zip(which.tolist(), rows.tolist(), strict=True))
 
 
@@ -84,12 +103,11 @@ def test_all_places_of_keys_in_a_sorted_column_are_found(column, wanted):
     st.data(),
 )
 def test_all_places_of_keys_in_a_table_are_found(batches, wanted, start, data):
-    table, column, starts = KeyTable(), [], [0]
-    table.restart(start)
-    for keys in batches:
-        twice = table.add(np.array(keys, np.uint64))
-        assert twice.tolist() == [i for i, key in enumerate(keys) if key and keys.count(key) > 1]
-        column += keys
+    table, column, starts = KeyTable(start), [], [0]
+    for part in batches:
+        twice = table.add(keys(*part))
+        assert twice.tolist() == [i for i, key in enumerate(part) if key and part.count(key) > 1]
+        column += part
         starts.append(len(column))
         oldest = data.draw(st.sampled_from(starts)) if data.draw(st.booleans()) else 0
         starts = [first for first in starts if first >= oldest]
@@ -105,28 +123,23 @@ def test_all_places_of_keys_in_a_table_are_found(batches, wanted, start, data):
 
 def test_a_table_grows_without_losing_anything():
     chance = np.random.default_rng(1)
-    keys = chance.integers(1, 2**64, 40_000, np.uint64)
-    keys[chance.integers(0, 40_000, 10_000)] = keys[chance.integers(0, 40_000, 10_000)]
+    held = chance.integers(1, 2**64, 40_000, np.uint64)
+    held[chance.integers(0, 40_000, 10_000)] = held[chance.integers(0, 40_000, 10_000)]
     table = KeyTable()
-    for part in np.array_split(keys, 37):
+    for part in np.array_split(held, 37):
         table.add(part)
-    which, rows = table.find(keys)
-    assert (keys[rows] == keys[which]).all()
-    _, count = np.unique(keys, return_counts=True)
+    which, rows = table.find(held)
+    assert (held[rows] == held[which]).all()
+    _, count = np.unique(held, return_counts=True)
     assert len(which) == (count.astype(np.int64) ** 2).sum()
 
 
-def test_a_filter_misses_nothing_and_is_seldom_wrong():
-    chance = np.random.default_rng(1)
-    held = [chance.integers(0, 2**64, 20_000, np.uint64) for _ in range(3)]
-    others = chance.integers(0, 2**64, 20_000, np.uint64)
-    keys = KeyFilter(20_000)
-    for kind, mine in enumerate(held):
-        keys.add(mine, kind)
-    for kind, mine in enumerate(held):
-        assert keys.maybe(mine, kind).all()
-        assert keys.maybe(others, kind).mean() < 0.05
-        assert keys.maybe(held[kind - 1], kind).mean() < 0.05
+def test_a_key_with_many_places_tells_only_that_there_are_more_than_asked_for():
+    table = KeyTable()
+    table.add(keys(*[7] * 10, 8))
+    assert places(table, [7, 8]) == [*((0, row) for row in range(10)), (1, 10)]
+    which, _ = table.find(keys(7, 8), most=3)
+    assert which.tolist() == [0, 0, 0, 0, 1]
 
 
 @settings(max_examples=100)

@@ -8,7 +8,6 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clew_processor.enrich.recent_keys import RecentKeys
 from clew_processor.enrich.run_log import RunLog
 from clew_processor.words import Words
 
@@ -69,33 +68,3 @@ def test_rows_are_forgotten_after_their_time():
     log.forget(60 * SECOND + 1)
     assert told(log, 1) == [(1, 1000, "b")]
     assert log.lost == 0
-
-
-def keys(*numbers: int) -> np.ndarray:
-    return np.array(sorted(set(numbers)), np.uint64)
-
-
-@given(st.lists(st.sets(st.integers(0, 200), max_size=20), max_size=30), st.sets(st.integers(0, 220)))
-def test_numbers_are_remembered_whatever_pieces_they_came_in(pieces, asked):
-    recent = RecentKeys(size=10_000, keep_s=60)
-    for piece in pieces:
-        recent.add(keys(*piece))
-    wanted = keys(*asked)
-    assert recent.among(wanted).tolist() == [number in set().union(*pieces) for number in wanted.tolist()]
-    again = RecentKeys(size=10_000, keep_s=60)
-    again.restore(pickle.loads(pickle.dumps(recent.state())))
-    assert again.among(wanted).tolist() == recent.among(wanted).tolist()
-
-
-def test_numbers_are_forgotten_after_once_to_twice_their_time_or_when_there_are_too_many():
-    recent = RecentKeys(size=4, keep_s=60)
-    recent.add(keys(1))
-    recent.forget(60 * SECOND)
-    assert recent.among(keys(1)).all()
-    recent.forget(120 * SECOND)
-    assert not recent.among(keys(1)).any()
-    recent.add(keys(2))
-    recent.add(keys(3, 4, 5, 6))
-    assert recent.among(keys(2, 3)).all()
-    recent.add(keys(*range(10, 20)))
-    assert not recent.among(keys(2, 3)).any()

@@ -21,6 +21,7 @@ mod layouts;
 mod literal;
 pub mod log_rows;
 mod logs;
+pub mod lookup;
 mod marks;
 mod message;
 mod otlp;
@@ -31,6 +32,8 @@ pub mod plan;
 mod prints;
 #[cfg(feature = "python")]
 mod python;
+#[cfg(feature = "python")]
+mod python_lookup;
 mod refusal;
 mod remainder;
 mod render;

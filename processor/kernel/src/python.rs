@@ -27,6 +27,8 @@ mod clew_kernel {
         Batch, Decoded, DecodedLogs, Decoder, SeenChunk, Verdict, canonical_json, canonical_message,
         content_hash, count_spans, inspect, inspect_logs, version,
     };
+    #[pymodule_export]
+    use crate::python_lookup::{KeySet, KeyTable, numbered};
 }
 
 /// Spans remembered at most unless told otherwise; they take 171 MB.

@@ -28,12 +28,12 @@ def decimals(nano: NDArray[np.int64] | NDArray[np.object_], precision: int) -> p
 
 def timestamps(ns: NDArray[np.int64]) -> pa.Array:
     """Unix ns as timestamp[ns, UTC]."""
-    return pa.array(ns).cast(pa.timestamp("ns", "UTC"))
+    return pa.array(ns).view(pa.timestamp("ns", "UTC"))
 
 
 def milliseconds(ns: int, rows: int) -> pa.Array:
     """The same Unix ns on every row, as timestamp[ms, UTC]."""
-    return pa.array(np.full(rows, ns // 1_000_000, np.int64)).cast(pa.timestamp("ms", "UTC"))
+    return pa.array(np.full(rows, ns // 1_000_000, np.int64)).view(pa.timestamp("ms", "UTC"))
 
 
 def minutes(ns: NDArray[np.int64]) -> pa.Array:
@@ -46,6 +46,35 @@ def structs(names: list[str], columns: list[Any]) -> pa.StructArray:
     return pa.StructArray.from_arrays(
         [column if isinstance(column, pa.Array) else pa.array(column) for column in columns], names
     )
+
+
+def numbers(column: pa.Array, none: int = 0) -> NDArray[Any]:
+    """A column of numbers, `none` for nulls; for a batch that is quicker than Arrow's own `fill_null`."""
+    told: NDArray[Any]
+    if not column.null_count:
+        told = column.to_numpy(zero_copy_only=False)
+        return told
+    validity, values = column.buffers()
+    dtype = np.dtype(column.type.to_pandas_dtype())
+    told = np.frombuffer(values, dtype, len(column), column.offset * dtype.itemsize)
+    return np.where(_bits(validity, column), told, dtype.type(none))
+
+
+def flags(column: pa.BooleanArray) -> NDArray[np.bool_]:
+    """A column of booleans, false for nulls."""
+    validity, values = column.buffers()
+    told = _bits(values, column)
+    return told & _bits(validity, column) if column.null_count else told
+
+
+def there(column: pa.Array) -> NDArray[np.bool_]:
+    """Per row: is it no null?"""
+    return _bits(column.buffers()[0], column) if column.null_count else np.ones(len(column), np.bool_)
+
+
+def _bits(buffer: pa.Buffer, column: pa.Array) -> NDArray[np.bool_]:
+    start, end = column.offset, column.offset + len(column)
+    return np.unpackbits(np.frombuffer(buffer, np.uint8), count=end, bitorder="little")[start:].view(np.bool_)
 
 
 def id_keys(ids: pa.StringArray) -> NDArray[np.uint64]:

@@ -1,72 +1,47 @@
-"""Sums, minima and maxima per group of rows, by sorting once."""
+"""Rows in groups: numbers for them, and sums, minima and maxima of each."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Union
 
+import clew_kernel
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
     from clew_processor.words import Words
 
-_RADIX_LIMIT = 2**40
 _SMALL = 2**16
 """Keys of 16 bits are sorted by counting them."""
 _TABLE_PER_ROW, _TABLE_LEAST = 8, 4096
 """Numbering through a table is quicker than sorting while the table is not much longer than the column."""
 
 
-def combine(columns: list[tuple[NDArray[np.integer], int]]) -> NDArray[np.int64]:
-    """One key per row out of several columns of codes: equal exactly where all of them are equal.
+Column = Union["Words", "tuple[NDArray[np.integer], int]", "NDArray[np.uint64]"]
+"""Words; int32 or int64 codes from 0, and how many different ones there may be; or numbers of any size."""
 
-    Args:
-        columns: (codes, how many different codes there may be), codes from 0.
+
+def dense(columns: Iterable[Column]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """One number per row, equal exactly where all columns are.
+
+    Returns:
+        The numbers, without gaps from 0 in the order in which they first occur; and the first row of each.
     """
-    codes, size = columns[0]
-    key = codes.astype(np.int64)
-    for more, count in columns[1:]:
-        if size * count > _RADIX_LIMIT:  # hostile cardinality: number the combinations seen so far
-            seen, key = np.unique(key, return_inverse=True)
-            size = len(seen)
-        key = key * count + more
-        size *= count
-    return key
+    codes, counts = zip(*map(_codes, columns), strict=True)
+    numbers, first = clew_kernel.numbered(list(codes), list(counts))
+    return np.frombuffer(numbers, np.int64), np.frombuffer(first, np.int64)
 
 
-def dense(columns: list[tuple[NDArray[np.integer], int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """One number per row out of several columns of codes, without gaps from 0, and one row of each number.
-
-    Args:
-        columns: (codes, how many different codes there may be), codes from 0; all of a length.
-    """
-    rows = len(columns[0][0])
-    limit = _TABLE_PER_ROW * rows + _TABLE_LEAST
-    key, size = np.zeros(rows, np.int64), 1
-    for codes, count in columns:
-        if size * count > limit and size > 1:
-            key, size = _by_table(key, size)
-        key = key * count + codes if size > 1 else codes.astype(np.int64)
-        size *= count
-        if size > limit:
-            distinct, key = np.unique(key, return_inverse=True)
-            size = len(distinct)
-    key, size = _by_table(key, size)
-    first = np.empty(size, np.int64)
-    first[key[::-1]] = np.arange(rows - 1, -1, -1)  # the first such row wins
-    return key, first
-
-
-def _by_table(key: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], int]:
-    if not len(key):
-        return key, 0
-    there = np.zeros(size, np.bool_)
-    there[key] = True
-    place = np.cumsum(there) - 1
-    return place[key], int(place[-1]) + 1
+def _codes(column: Column) -> tuple[NDArray[np.integer], int]:
+    if isinstance(column, tuple):
+        return column
+    if isinstance(column, np.ndarray):
+        return column.view(np.int64), 2**64 - 1
+    return column.codes, len(column.words)
 
 
 def counted(key: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -83,44 +58,35 @@ def counted(key: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArr
     return there, counts[there]
 
 
-def run_codes(tenant: Words, trace: Words) -> NDArray[np.int64]:
-    """A number per (tenant, trace id); only equality means anything."""
-    return combine([(tenant.codes, len(tenant.words)), (trace.codes, len(trace.words))])
+def sorting(values: NDArray[np.integer], limit: int) -> NDArray[np.int64]:
+    """The order in which numbers from 0 to below the limit are sorted; equal ones stay as they are."""
+    return np.argsort(values.astype(np.uint16) if limit <= _SMALL else values, kind="stable")
 
 
 class Groups:
-    """Rows grouped by key.
+    """Rows grouped by some columns.
 
     Attributes:
-        first: one row of each group, groups in order of key.
+        of_row: the group number of each row, in the order in which groups first occur.
+        first: the first row of each group.
         count: number of groups.
     """
 
-    def __init__(self, key: NDArray[np.int64], size: int = 2**63) -> None:
-        """Groups rows.
+    def __init__(self, columns: Iterable[Column]) -> None:
+        """Groups the rows that are equal in all columns."""
+        self.of_row, self.first = dense(columns)
+        self.count = len(self.first)
 
-        Args:
-            key: of each row.
-            size: keys are 0 to below this, if that is known: small ones are sorted quicker.
-        """
-        self._order = np.argsort(key.astype(np.uint16) if size <= _SMALL else key, kind="stable")
-        in_order = key[self._order]
-        fresh = np.empty(len(key), np.bool_)
-        fresh[:1] = True
-        np.not_equal(in_order[1:], in_order[:-1], out=fresh[1:])
-        self._starts = np.flatnonzero(fresh)
-        self.count = len(self._starts)
-        self.first = self._order[self._starts]
-        self._of_row: NDArray[np.int64] | None = None
-        self._fresh = fresh
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """Rows in order of their groups."""
+        return sorting(self.of_row, self.count)
 
-    @property
-    def of_row(self) -> NDArray[np.int64]:
-        """The group number of each row."""
-        if self._of_row is None:
-            self._of_row = np.empty(len(self._order), np.int64)
-            self._of_row[self._order] = np.cumsum(self._fresh) - 1
-        return self._of_row
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        """Where in it each group starts."""
+        sizes = np.bincount(self.of_row, minlength=self.count)
+        return np.cumsum(sizes) - sizes
 
     def sum(self, values: NDArray[np.integer] | NDArray[np.bool_]) -> NDArray[np.int64]:
         """Exact sum per group, of values that are far from overflowing (counts, tokens)."""

@@ -43,7 +43,7 @@ UNDECODABLE, DAMAGED, FAILED = "undecodable", "damaged", "failed"
 """Reasons in ledger_1m: refused at the door; its record on disk was damaged; the stages could not process it."""
 SPANS_FROM_LOGS = "spans_from_logs"
 """Signal in ledger_1m of spans that log records became: nobody sent them, so they are none of `traces`."""
-STATE_FORMAT = 3
+STATE_FORMAT = 4
 """Raised when what stages remember changes its form: an older checkpoint is then not read."""
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from clew_processor.arrow import numbers
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -36,11 +38,10 @@ class Words:
         if column.null_count == len(column):  # most columns of most batches
             return cls.constant("", len(column))
         words = column.dictionary.to_pylist()
-        indices = column.indices
-        if indices.null_count:
+        codes = numbers(column.indices, len(words))
+        if column.null_count:
             words.append("")
-            indices = indices.fill_null(len(words) - 1)
-        return cls(indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False), words or [""])
+        return cls(codes.astype(np.int32, copy=False), words or [""])
 
     @classmethod
     def constant(cls, word: str, rows: int) -> Words:
@@ -61,20 +62,30 @@ class Words:
 
     def test(self, accept: Callable[[str], bool]) -> NDArray[np.bool_]:
         """Per row: does `accept` hold for its word?"""
-        table = np.fromiter((accept(word) for word in self.words), np.bool_, len(self.words))
-        return table[self.codes]
+        return self._told([accept(word) for word in self.words])
 
     def isin(self, words: Iterable[str]) -> NDArray[np.bool_]:
         """Per row: is its word one of these?"""
-        return self.test(set(words).__contains__)
+        return self.test(frozenset(words).__contains__)
 
     @property
     def present(self) -> NDArray[np.bool_]:
         """Per row: is the word not empty?"""
-        blanks = self.words.count("")
-        if not blanks:
-            return np.ones(len(self.codes), np.bool_)
-        return self.codes != self.words.index("") if blanks == 1 else self.test(bool)
+        return self._told([word != "" for word in self.words])
+
+    def _told(self, by_word: list[bool]) -> NDArray[np.bool_]:
+        """Per row what is told of its word."""
+        true = by_word.count(True)
+        if true in (0, len(by_word)):  # most columns of most batches
+            return np.full(len(self.codes), true > 0)
+        told: NDArray[np.bool_]
+        if true == 1:
+            told = self.codes == by_word.index(True)
+        elif true == len(by_word) - 1:
+            told = self.codes != by_word.index(False)
+        else:
+            told = np.array(by_word)[self.codes]
+        return told
 
     @property
     def ranks(self) -> NDArray[np.int64]:
@@ -84,9 +95,9 @@ class Words:
 
     def otherwise(self, other: Words) -> Words:
         """This column where it is present, else the other one."""
-        if "" not in self.words:
-            return self
-        return self.overlaid(other, ~self.present)
+        if not any(self.words):
+            return other
+        return self.overlaid(other, ~self.present) if "" in self.words else self
 
     def overlaid(self, other: Words, mask: NDArray[np.bool_]) -> Words:
         """The other column on the rows of the mask, this one elsewhere."""
@@ -111,4 +122,4 @@ class Words:
             index = {word: i for i, word in enumerate(dict.fromkeys(words))}
             codes = np.array([index[word] for word in words], np.int32)[codes]
             words = list(index)
-        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(words, pa.utf8()))
+        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(words, pa.utf8()), safe=False)

@@ -88,10 +88,9 @@ class Beside:
             self._tables = None
             return []
         if self._tables is None:
-            self._tables = KeyTable(), KeyTable(), KeyTable()
             earlier = list(earlier)
-            for table in self._tables:
-                table.restart(earlier[0].base if earlier else calls.base)
+            first = earlier[0].base if earlier else calls.base
+            self._tables = KeyTable(first), KeyTable(first), KeyTable(first)
             for part in earlier:
                 self._add(agreeing(part))
         new = agreeing(calls)

@@ -25,7 +25,7 @@ import xxhash
 
 from clew_processor.enrich.beside import Agreeing, Beside, common_keys
 from clew_processor.enrich.contributions import TOKENS, Changed, Corrected
-from clew_processor.enrich.ids import id_numbers, id_texts, text_keys
+from clew_processor.enrich.ids import id_numbers, id_texts, text_keys, trace_bytes, trace_texts
 from clew_processor.enrich.lookup import KeyTable, SortedKeys, mixed
 from clew_processor.enrich.memory import Recent
 from clew_processor.enrich.remembered import (
@@ -37,7 +37,6 @@ from clew_processor.enrich.remembered import (
     contributions,
     joined,
     narrow,
-    runs_of,
     same_values,
     works_of,
 )
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
 
     from clew_processor.enrich.contributions import Contributions
     from clew_processor.enrich.lookup import Keys
-    from clew_processor.enrich.remembered import Run
     from clew_processor.enrich.same import Same
     from clew_processor.normalise.spans import Spans
 
@@ -123,8 +121,8 @@ class _Held:
 
     @cached_property
     def tenants(self) -> Keys:
-        """A key for each run's tenant."""
-        return np.array([xxhash.xxh3_64_intdigest(tenant.encode()) for tenant, _, _ in self.calls.runs], np.uint64)
+        """A key for each tenant."""
+        return np.array([xxhash.xxh3_64_intdigest(tenant.encode()) for tenant in self.calls.tenants], np.uint64)
 
     @cached_property
     def places(self) -> tuple[NDArray[np.int64], Keys]:
@@ -135,7 +133,7 @@ class _Held:
         words = [f"{one.instrumentation}\0{one.request_model}".encode() for one in calls.works]
         seen_by = np.array([xxhash.xxh3_64_intdigest(word) for word in words], np.uint64)[work]
         services = [xxhash.xxh3_64_intdigest(one.service.encode()) for one in calls.works]
-        service = np.array(services, np.uint64)[work] ^ self.tenants[calls.run[rows]]
+        service = np.array(services, np.uint64)[work] ^ self.tenants[calls.tenant[rows]]
         parent = calls.parent[rows]
         return rows, mixed(np.where(parent == 0, mixed(service, calls.content[rows]), parent), seen_by)
 
@@ -205,7 +203,7 @@ class CallIndex:
         ):
             held = self._held.popleft()
             calls = held.calls
-            self._responses.add(calls.response[calls.counts & (calls.response != 0) & (calls.kind != TOOL)].tolist())
+            self._responses.add(calls.response[calls.counts & (calls.response != 0) & (calls.kind != TOOL)])
             self._unlist_waiting(calls)
             self._account(held, -1)
         self._fresh = self._next
@@ -246,8 +244,8 @@ class CallIndex:
             self._list_waiting(held.calls, np.flatnonzero(held.calls.waits))
         self._responses.restore(state["responses"])
         self._agent_runs.restore(state["agent_runs"])
+        self._tables = {name: KeyTable(self._next - self._remembered) for name in _KEYS}
         for name, table in self._tables.items():
-            table.restart(self._next - self._remembered)
             for held in self._held:
                 table.add(getattr(held.calls, name))
 
@@ -268,7 +266,6 @@ class CallIndex:
         answered = spans.has_usage[rows]
         answered[tool] = _any_bits(spans.args_hash)[tool_rows]
         parent = spans.parent_key[rows]
-        runs, run = runs_of(spans, rows)
         instrumentation = Words.from_arrow(spans.otlp.column("ScopeName"))
         columns = [added.service, added.agent_name, added.agent_version, added.provider, added.model, added.tool_name]
         columns += [added.op, spans.request_model, instrumentation, worth.scope, worth.cost_source]
@@ -281,10 +278,12 @@ class CallIndex:
             base=self._next,
             first=np.zeros(1, np.int64),
             seen=np.full(1, self._now),
-            runs=runs,
-            run=run,
+            tenants=spans.tenant.words,
+            tenant=spans.tenant.codes[rows],
             works=works,
             work=work,
+            trace=trace_bytes(spans.trace.words)[spans.trace.codes[rows]],
+            run=run_key,
             kind=kind,
             span=id_numbers(spans.span_id, rows),
             here=spans.span_key[rows] ^ run_key,
@@ -346,11 +345,11 @@ class CallIndex:
     def _list_waiting(self, calls: Calls, rows: NDArray[np.integer]) -> None:
         calls.waits[rows] = True
         for at in rows.tolist():
-            self._waiting.setdefault(calls.run_of(at)[2], []).append(calls.base + at)
+            self._waiting.setdefault(int(calls.run[at]), []).append(calls.base + at)
 
     def _unlist_waiting(self, calls: Calls) -> None:
         end = calls.base + calls.rows
-        for key in {calls.run_of(at)[2] for at in np.flatnonzero(calls.waits).tolist()}:
+        for key in set(calls.run[calls.waits].tolist()):
             younger = [number for number in self._waiting.pop(key, ()) if number >= end]
             if younger:
                 self._waiting[key] = younger
@@ -360,9 +359,11 @@ class CallIndex:
         rows = np.flatnonzero(spans.op.isin(AGENT_OPS))
         if not len(rows):
             return _NO_NUMBERS
-        runs = spans.run_keys[np.unique(spans.run[rows])].tolist()
+        runs = spans.run_keys[np.unique(spans.run[rows])]
         self._agent_runs.add(runs)
-        heard = [number for run in runs for number in self._waiting.pop(run, ())] if self._waiting else []
+        if not self._waiting:
+            return _NO_NUMBERS
+        heard = [number for run in runs.tolist() for number in self._waiting.pop(run, ())]
         numbers = np.unique(np.array(heard, np.int64))
         for calls, at in self._parts(numbers):
             calls.waits[at] = False
@@ -494,18 +495,14 @@ class CallIndex:
         """What becomes of some calls, and of all that may be copies of them."""
         numbers = self._whole(touched)
         parts = list(self._parts(numbers))
-        runs, run = _distinct([(calls.runs, calls.run[rows]) for calls, rows in parts])
+        tenants, tenant = _distinct([(calls.tenants, calls.tenant[rows]) for calls, rows in parts])
         works, work = _distinct([(calls.works, calls.work[rows]) for calls, rows in parts])
         columns = {name: self._taken(numbers, name) for name in PER_CALL}
-        traces = {trace: i for i, trace in enumerate(sorted({trace for _, trace, _ in runs}))}
-        of_agent = self._agent_runs.among(np.array([key for _, _, key in runs], np.uint64))
         columns["common"], columns["within"] = self._beside.without_crowds(self._agreeing(numbers))
         candidates = Candidates(
             works=works,
             work=work,
-            run=run,
-            trace=np.array([traces[trace] for _, trace, _ in runs])[run],
-            of_agent=of_agent[run],
+            of_agent=self._agent_runs.among(columns["run"]),
             place=_spread(numbers, *self._placed(numbers)),
             **{field.name: columns[field.name] for field in fields(Candidates) if field.name in columns},
         )
@@ -529,12 +526,12 @@ class CallIndex:
             calls.borrowed |= {
                 int(number) - calls.base: after[number] for number in numbers[here].tolist() if number in after
             }
-        if not of_agent.all():
-            self._let_wait(numbers, own, run, candidates.of_agent)
-        return _Verdicts(candidates, numbers, runs, columns, counts, before, after)
+        if not candidates.of_agent.all():
+            self._let_wait(numbers, own, candidates.run, candidates.of_agent)
+        return _Verdicts(candidates, numbers, tenants, tenant, columns, counts, before, after)
 
     def _let_wait(
-        self, numbers: NDArray[np.int64], own: NDArray[np.int64], run: NDArray[np.int32], of_agent: NDArray[np.bool_]
+        self, numbers: NDArray[np.int64], own: NDArray[np.int64], run: Keys, of_agent: NDArray[np.bool_]
     ) -> None:
         """Lists copies in several runs that are not known for agents' yet."""
         apart = np.zeros(len(numbers), np.bool_)
@@ -550,7 +547,8 @@ class _Verdicts:
 
     calls: Candidates
     numbers: NDArray[np.int64]
-    runs: list[Run]
+    tenants: list[str]
+    tenant: NDArray[np.int32]
     columns: dict[str, NDArray[Any]]  # `counts` as they were
     counts: NDArray[np.bool_]
     before: dict[int, Numbers]
@@ -584,7 +582,7 @@ class _Verdicts:
         named = {"end_ns": calls.end_ns, "duration_ns": calls.duration_ns, "error": calls.error}
         each = contributions(
             calls.kind[rows],
-            [self.runs[code] for code in calls.run[rows].tolist()],
+            *self._names(rows),
             [calls.works[code] for code in calls.work[rows].tolist()],
             {name: column[rows] for name, column in named.items()}
             | {"cost_nano": cost, "unpriced": unpriced, "guessed": guessed},
@@ -607,10 +605,10 @@ class _Verdicts:
         if not told:
             return None
         scope, cost_source, cost_nano, tokens, estimated, reason = map(list, zip(*told, strict=True))
-        runs = [self.runs[code] for code in calls.run[kept].tolist()]
+        tenants, traces = self._names(kept)
         return Corrected(
-            tenant=[tenant for tenant, _, _ in runs],
-            trace=[trace for _, trace, _ in runs],
+            tenant=tenants,
+            trace=traces,
             span_ids=id_texts(calls.span[kept]),
             scope=scope,
             cost_source=cost_source,
@@ -619,6 +617,10 @@ class _Verdicts:
             tokens=np.array(tokens, np.int64),
             estimated=np.array(estimated, np.bool_),
         )
+
+    def _names(self, rows: NDArray[np.integer] | list[int]) -> tuple[list[str], list[str]]:
+        """Tenants and trace ids of some calls."""
+        return [self.tenants[code] for code in self.tenant[rows].tolist()], trace_texts(self.calls.trace[rows])
 
     def _told(self, row: int, borrowed: Numbers | None) -> tuple[str, str, int, tuple[int, ...], bool]:
         """Scope, source and amount of cost, tokens and whether they are a guess, of a call that counts."""

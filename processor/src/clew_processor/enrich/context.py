@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from clew_processor.enrich.recent_keys import RecentKeys
+from clew_processor.enrich.memory import Recent
+from clew_processor.grouping import dense, sorting
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +30,7 @@ _PART_OF_ROLE: Final = np.array([USER, SYSTEM, USER, HISTORY, TOOL_RESULTS], np.
 """By the kernel's number of a role: none, system, user, assistant, tool."""
 REREAD_S: Final = 3600.0
 """A block is known to have been read before for so long, or twice, after a call of the same run last had it."""
-MAX_BLOCKS: Final = 4_000_000
+MAX_BLOCKS: Final = 3_000_000
 """Blocks in one of two generations: 64 MB together."""
 
 
@@ -55,7 +56,7 @@ class ContextAccountant:
 
     def __init__(self, prices: PriceBook) -> None:
         self._prices = prices
-        self._read = RecentKeys(size=MAX_BLOCKS, keep_s=REREAD_S)
+        self._read = Recent(size=MAX_BLOCKS, keep_s=REREAD_S)
 
     def use(self, prices: PriceBook) -> None:
         """Takes the sizes of windows from there from the next batch on."""
@@ -115,22 +116,20 @@ class ContextAccountant:
 
     def _seen_before(self, spans: Spans, blocks: _Blocks) -> _Seen:
         # Earlier means started earlier, so that a batch says the same in whatever order its spans came.
-        place = np.empty(spans.rows, np.int64)
-        place[np.argsort(spans.start_ns, kind="stable")] = np.arange(spans.rows)
-        key = blocks.key ^ spans.run_keys[spans.run[blocks.row]]
-        order = np.lexsort((place[blocks.row], key))
-        in_order = key[order]
-        fresh = np.concatenate(([True], in_order[1:] != in_order[:-1]))
-        first = order[np.flatnonzero(fresh)]
-        group = np.cumsum(fresh) - 1
+        place = np.empty(spans.rows, np.int32)
+        place[np.argsort(spans.start_ns, kind="stable")] = np.arange(spans.rows, dtype=np.int32)
+        order = sorting(place[blocks.row], spans.rows)
         row = blocks.row[order]
-        again = ~fresh & np.concatenate(([False], row[1:] == row[:-1]))
-        known = self._read.among(in_order[fresh])
-        elsewhere = row != blocks.row[first][group]
-        self._read.add(in_order[fresh])
+        key = blocks.key[order] ^ spans.run_keys[spans.run[row]]
+        block, first = dense([key])
+        in_window, once = dense([(block, len(first)), (row, spans.rows)])
+        again = once[in_window] != np.arange(len(row))
+        known = self._read.among(key[first])
+        elsewhere = row != row[first][block]
+        self._read.add(key[first])
         # Blocks without text (content that was left out before it was sent) are alike and need not be the same.
         told = blocks.size[order] > 0
-        return _Seen(reread=order[(known[group] | elsewhere) & told], repeated=order[again & told])
+        return _Seen(reread=order[(known[block] | elsewhere) & told], repeated=order[again & told])
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ class _Blocks:
         row, part, size, key = (np.concatenate(column) for column in zip(*found, strict=True))
         if not len(row):
             return None
-        order = np.argsort(row, kind="stable")
+        order = sorting(row, spans.rows)
         return cls(row[order], part[order], size[order], key[order])
 
     def tokens(self, input_tokens: Int64s) -> Int64s:

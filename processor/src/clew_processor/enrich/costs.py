@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 
 from clew_processor.enrich.pricing import Costs
-from clew_processor.grouping import combine
+from clew_processor.grouping import dense
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,8 +69,7 @@ def cost_of(prices: PriceBook, calls: Billed, rows: NDArray[np.bool_]) -> Costs:
 
 def _by_model(prices: PriceBook, calls: Billed, model: Words, rows: NDArray[np.integer]) -> Costs:
     named = [words.take(rows) for words in (calls.provider, model, calls.service_tier)]
-    codes = combine([(words.codes, len(words.words)) for words in named])
-    _, first, pair = np.unique(codes, return_index=True, return_inverse=True)
+    pair, first = dense(named)
     provider, models, tier = (words.take(first).tolist() for words in named)
     start = calls.start_ns[rows]
     return prices.cost(

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from clew_processor.arrow import milliseconds
-from clew_processor.grouping import Groups, combine
+from clew_processor.grouping import Groups
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def dialect_rows(spans: Spans) -> pa.Table | None:
         "dialect": spans.dialect,
         "signature": signature,
     }
-    groups = Groups(combine([(column.codes[rows], len(column.words)) for column in words.values()]))
+    groups = Groups(column.take(rows) for column in words.values())
     first = rows[groups.first]
     day = np.full(groups.count, spans.arrival_ns // _NS_PER_DAY, np.uint16)
     columns = {name: column.take(first).to_arrow() for name, column in words.items()}

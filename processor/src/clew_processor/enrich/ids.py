@@ -1,4 +1,4 @@
-"""Span ids as numbers: half the memory, and they compare as their text does."""
+"""Span ids as numbers, trace ids as bytes: half the memory, and they compare as their text does."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 DIGITS = 16
 _WORD = 8
+_TRACE_BYTES = 16
 
 
 def id_numbers(ids: pa.StringArray, rows: NDArray[np.integer]) -> NDArray[np.uint64]:
@@ -33,6 +34,17 @@ def id_texts(numbers: NDArray[np.uint64]) -> list[str]:
     """The ids that spell these numbers."""
     text = numbers.astype(">u8").tobytes().hex()
     return [text[at : at + DIGITS] for at in range(0, len(text), DIGITS)]
+
+
+def trace_bytes(ids: list[str]) -> NDArray[np.bytes_]:
+    """The 16 bytes of each trace id."""
+    return np.frombuffer(unhexlify("".join(ids)), f"S{_TRACE_BYTES}")
+
+
+def trace_texts(traces: NDArray[np.bytes_]) -> list[str]:
+    """The ids of these traces."""
+    text = traces.tobytes().hex()
+    return [text[at : at + 2 * _TRACE_BYTES] for at in range(0, len(text), 2 * _TRACE_BYTES)]
 
 
 def text_keys(texts: pa.StringArray, rows: NDArray[np.integer]) -> NDArray[np.uint64]:

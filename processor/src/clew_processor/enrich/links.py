@@ -10,9 +10,10 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import clew_kernel
 import numpy as np
 
-from clew_processor.enrich.lookup import KeyFilter, SortedKeys
+from clew_processor.enrich.lookup import SortedKeys
 from clew_processor.enrich.memory import Recent
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ _FAN = 8
 """So many pieces of one level are joined to one of the next."""
 _SLICES = 32
 """A piece is not joined beyond this part of the spans or of the time that is remembered."""
-_RUN = 0
-"""Runs in the filter."""
+_STALE = 65_536
+"""So many runs of which nothing is remembered any more may be thought known, and as many as are."""
 
 
 @dataclass(slots=True)
@@ -88,8 +89,8 @@ class Links:
         self._settle_ns = int(settle_s * 1e9)
         self._pieces: list[_Piece] = []
         self._rows = 0
-        self._filter = KeyFilter(0)
-        self._in_filter = 0
+        self._runs = clew_kernel.KeySet()
+        self._most_runs = _STALE
         self._told = Recent(size=MAX_TOLD_RUNS, keep_s=TOLD_RUNS_S)
 
     def add(self, spans: Spans, tells: NDArray[np.bool_], calls: NDArray[np.bool_], now: int) -> None:
@@ -107,16 +108,13 @@ class Links:
         self._join()
         while self._rows > MAX_LINKS and len(self._pieces) > 1:
             self._drop()
-        self._in_filter += len(spans.run_keys)
-        capacity = self._filter.capacity
-        if capacity is not None and self._in_filter > capacity:
-            self._new_filter()
-        else:
-            self._filter.add(spans.run_keys, _RUN)
+        self._runs.add(spans.run_keys)
+        if len(self._runs) > self._most_runs:
+            self._list_runs()
 
     def known(self, runs: Keys) -> NDArray[np.bool_]:
         """For each run: may spans of it be remembered?"""
-        return self._filter.maybe(runs, _RUN)
+        return np.frombuffer(self._runs.among(runs), np.bool_)
 
     def told(self, runs: Keys) -> NDArray[np.bool_]:
         """For each run: are there model calls with usage of which the links are forgotten?"""
@@ -171,21 +169,21 @@ class Links:
         self._pieces = [_Piece(_Columns(*columns), level, since, until) for level, since, until, *columns in pieces]
         self._rows = sum(map(len, self._pieces))
         self._told.restore(told)
-        self._new_filter()
+        self._list_runs()
 
     def _drop(self) -> None:
         piece = self._pieces.pop(0)
         self._rows -= len(piece)
         columns = piece.columns
-        self._told.add(columns.runs[np.unique(columns.run[columns.calls])].tolist())
+        self._told.add(columns.runs[np.unique(columns.run[columns.calls])])
         if not self._pieces:
-            self._new_filter()
+            self._list_runs()
 
-    def _new_filter(self) -> None:
-        self._in_filter = sum(len(piece.columns.runs) for piece in self._pieces)
-        self._filter = KeyFilter(2 * self._in_filter)
+    def _list_runs(self) -> None:
+        self._runs = clew_kernel.KeySet()
         for piece in self._pieces:
-            self._filter.add(piece.columns.runs, _RUN)
+            self._runs.add(piece.columns.runs)
+        self._most_runs = 2 * len(self._runs) + _STALE
 
     def _join(self) -> None:
         pieces = self._pieces

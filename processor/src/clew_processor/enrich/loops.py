@@ -17,9 +17,10 @@ import pyarrow as pa
 from clew_processor.arrow import decimals, timestamps
 from clew_processor.enrich.history import fingerprints, model_calls, requested_calls, tool_calls
 from clew_processor.enrich.ids import id_numbers, id_texts
-from clew_processor.enrich.recent_keys import RecentKeys
+from clew_processor.enrich.memory import Recent
 from clew_processor.enrich.run_log import RunLog
 from clew_processor.enrich.streaks import Calls, count_retries, streaks
+from clew_processor.grouping import dense
 from clew_processor.normalise.normaliser import run_keys
 from clew_processor.words import Words
 
@@ -126,7 +127,7 @@ class LoopFinder:
             RunLog(rows=MAX_EVENTS, keep_s=IDLE_S) for _ in range(4)
         )
         self._suspects: OrderedDict[int, _Suspect] = OrderedDict()  # by key of the run, longest untouched first
-        self._before = RecentKeys(size=MAX_FINGERPRINTS, keep_s=IDLE_S)
+        self._before = Recent(size=MAX_FINGERPRINTS, keep_s=IDLE_S)
         self._batch = 0
 
     def find(self, spans: Spans, usage: Usage, now: int) -> LoopChanges:
@@ -139,20 +140,22 @@ class LoopFinder:
         """
         self.forget(now)
         self._batch += 1
-        touched = [self._note_models(spans, usage, now)]
+        touched = np.zeros(len(spans.run_keys), np.bool_)
+        touched[self._note_models(spans, usage, now)] = True
         for log, (rows, columns) in self._called(spans):
+            touched[spans.run[rows]] = True
             run = spans.run_keys[spans.run[rows]]
             log.add(run, columns, batch=self._batch, now=now)
-            touched.append(run)
             live = ~usage.duplicate[rows]
             again = self._again(np.where(live, fingerprints(columns, run), np.uint64(0)))
             self._suspect(spans, rows, again, columns["failed"] & live, now)
+        runs = set(spans.run_keys[touched].tolist()) if self._suspects else set()
         for changed, counts in ((usage.superseded, False), (usage.reinstated, True)):
             if changed:
-                touched.append(self._correct(changed, now, counts=counts))
+                runs |= self._correct(changed, now, counts=counts)
         changes = LoopChanges()
-        if self._suspects:
-            self._judge(np.unique(np.concatenate(touched)), changes, now)
+        if suspects := sorted(self._suspects.keys() & runs):
+            self._judge(suspects, changes, now)
         return changes
 
     def forget(self, now: int) -> None:
@@ -198,11 +201,14 @@ class LoopFinder:
         if spans.requested_calls.any():
             yield self._requested, requested_calls(spans)
 
-    def _note_models(self, spans: Spans, usage: Usage, now: int) -> Keys:
-        """Own usage, and which calls are copies: they, or what their answers ask for, are there elsewhere too."""
+    def _note_models(self, spans: Spans, usage: Usage, now: int) -> NDArray[np.integer]:
+        """Own usage, and which calls are copies: they, or what their answers ask for, are there elsewhere too.
+
+        Returns the numbers of the runs with own usage.
+        """
         rows, columns = model_calls(spans, usage)
-        run: Keys = spans.run_keys[spans.run[rows]]
-        self._models.add(run, columns, batch=self._batch, now=now)
+        run: NDArray[np.integer] = spans.run[rows]
+        self._models.add(spans.run_keys[run], columns, batch=self._batch, now=now)
         copies = np.flatnonzero(usage.duplicate)
         if len(copies):
             copies = copies[(spans.requested_calls[copies] > 0) | spans.op.isin(("execute_tool",))[copies]]
@@ -211,8 +217,8 @@ class LoopFinder:
             self._verdicts.add(of_copies, asked, batch=self._batch, now=now)
         return run
 
-    def _correct(self, changed: Changed, now: int, *, counts: bool) -> Keys:
-        """Earlier calls count no more, or count now."""
+    def _correct(self, changed: Changed, now: int, *, counts: bool) -> set[int]:
+        """Earlier calls count no more, or count now. Returns the keys of their runs."""
         each = changed.contributions
         tenants, traces = each.tenant.tolist(), each.trace.tolist()
         run = run_keys(tenants, traces)
@@ -229,12 +235,13 @@ class LoopFinder:
         if counts:  # nobody looked whether what it asks for repeats anything
             for key, tenant, trace in zip(run.tolist(), tenants, traces, strict=True):
                 self._suspects.setdefault(key, _Suspect((tenant, trace), now, self._batch)).repeats = True
-        return run
+        return set(run.tolist())
 
     def _again(self, calls: Keys) -> NDArray[np.bool_]:
         """The calls that may repeat an earlier one of their run."""
-        distinct, place, counts = np.unique(calls, return_inverse=True, return_counts=True)
-        again = (counts > 1) | self._before.among(distinct)
+        place, first = dense([calls])
+        distinct = calls[first]
+        again = (np.bincount(place, minlength=len(first)) > 1) | self._before.among(distinct)
         again &= distinct != 0
         self._before.add(distinct[distinct != 0])
         return again[place]
@@ -254,9 +261,9 @@ class LoopFinder:
                     suspect = self._suspects[key] = _Suspect(run, now, self._batch)
                 setattr(suspect, why, True)
 
-    def _judge(self, touched: Keys, changes: LoopChanges, now: int) -> None:
-        """Looks at the suspicious ones of some runs."""
-        suspects = {key: suspect for key in touched.tolist() if (suspect := self._suspects.get(key)) is not None}
+    def _judge(self, keys: list[int], changes: LoopChanges, now: int) -> None:
+        """Looks at some suspicious runs."""
+        suspects = {key: self._suspects[key] for key in keys}
         for key, suspect in suspects.items():
             suspect.touched = now
             self._suspects.move_to_end(key)
@@ -272,8 +279,8 @@ class LoopFinder:
         with_tools = set(tools.key.tolist()) if tools is not None else set()
         asking = [key for key, one in suspects.items() if one.repeats and key not in with_tools]
         requested = self._counted(self._requested, np.sort(np.array(asking, np.uint64))) if asking else None
-        loops: dict[int, dict[str, Loop]] = {key: {} for key in suspects}
-        retries = dict.fromkeys(suspects, 0)
+        loops: dict[int, dict[str, Loop]] = {}
+        retries: dict[int, int] = {}
         for rows in (tools, requested):
             if rows is None:
                 continue
@@ -284,7 +291,9 @@ class LoopFinder:
             self._find_loops(in_order, calls, loops)
             _note_extent(in_order, suspects)
         for key, suspect in suspects.items():
-            _compare(suspect, loops[key], retries[key], changes)
+            found, again = loops.get(key, {}), retries.get(key, 0)
+            if found or suspect.loops or again != suspect.retries:
+                _compare(suspect, found, again, changes)
 
     def _counted(self, log: RunLog, runs: Keys) -> Rows | None:
         """Tool calls of some runs, or what their models asked for, without the spans of which a copy counts."""
@@ -313,7 +322,7 @@ class LoopFinder:
             first_id, last_id = id_texts(rows["span"][[first, last]])
             started_ns, last_ns = rows["start_ns"][[first, last]].tolist()
             tokens, cost_nano = _wasted(models, key, started_ns, last_ns)
-            loops[key][first_id] = Loop(
+            loops.setdefault(key, {})[first_id] = Loop(
                 pattern=streak.pattern,
                 repetitions=streak.repetitions,
                 tool=rows["tool"].words[rows["tool"].codes[first]],

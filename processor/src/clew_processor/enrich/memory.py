@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import clew_kernel
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
+
+    from clew_processor.enrich.lookup import Keys
 
 JITTER_NS = 60 * 10**9
 """A batch may be older than the one before by so much without the clock having been set back."""
@@ -54,65 +55,54 @@ class Recent:
         """Remembers nothing yet.
 
         Args:
-            size: numbers in a generation at most; twice that are remembered.
+            size: numbers in a generation at most, but for those that come together; twice that are remembered.
             keep_s: a number is remembered for so long at least, unless there are too many, and twice as long at most
                 (as `forget` tells the time).
         """
         self._size = size
         self._keep_ns = int(keep_s * 1e9)
-        self._young: set[int] = set()
-        self._old: set[int] = set()
+        self._young, self._old = clew_kernel.KeySet(), clew_kernel.KeySet()
         self._since = 0
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def __bool__(self) -> bool:
-        return bool(self._young or self._old)
+    def among(self, keys: Keys) -> NDArray[np.bool_]:
+        """For each of the keys: is it remembered?"""
+        found = [
+            np.frombuffer(generation.among(keys), np.bool_) for generation in (self._young, self._old) if generation
+        ]
+        return np.logical_or.reduce(found) if found else np.zeros(len(keys), np.bool_)
 
-    def __contains__(self, value: int) -> bool:
-        return value in self._young or value in self._old
-
-    def known(self, values: Iterable[int]) -> set[int]:
-        """Those of the values that are remembered."""
-        if not self:
-            return set()
-        values = list(values)
-        return self._young.intersection(values) | self._old.intersection(values)
-
-    def among(self, values: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """For each of the values: is it remembered?"""
-        known = self.known(values.tolist()) if self else ()
-        if not known:
-            return np.zeros(len(values), np.bool_)
-        return np.isin(values, np.fromiter(known, np.uint64, len(known)))
-
-    def add(self, values: Iterable[int]) -> None:
+    def add(self, keys: Keys) -> None:
         """Remembers them."""
-        self._young.update(values)
+        self._young.add(keys)
         if len(self._young) > self._size:
             self._turn()
 
     def forget(self, now: int) -> None:
         """Tells it the time (`ArrivalClock`)."""
-        while self._since + self._keep_ns <= now and self:
+        while self._since + self._keep_ns <= now and len(self):
             self._turn()
             self._since += self._keep_ns
-        if not self:
+        if not len(self):
             self._since = now
 
-    def state(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64], int]:
+    def state(self) -> tuple[Keys, Keys, int]:
         """What it remembers."""
-        return _array(self._young), _array(self._old), self._since
+        young, old = (np.sort(np.frombuffer(each.keys(), np.uint64)) for each in (self._young, self._old))
+        return young, old, self._since
 
-    def restore(self, state: tuple[NDArray[np.uint64], NDArray[np.uint64], int]) -> None:
+    def restore(self, state: tuple[Keys, Keys, int]) -> None:
         """Remembers that instead."""
         young, old, self._since = state
-        self._young, self._old = set(young.tolist()), set(old.tolist())
+        self._young, self._old = _set_of(young), _set_of(old)
 
     def _turn(self) -> None:
-        self._old, self._young = self._young, set()
+        self._old, self._young = self._young, clew_kernel.KeySet()
 
 
-def _array(values: set[int]) -> NDArray[np.uint64]:
-    return np.fromiter(values, np.uint64, len(values))
+def _set_of(keys: Keys) -> clew_kernel.KeySet:
+    held = clew_kernel.KeySet()
+    held.add(keys)
+    return held

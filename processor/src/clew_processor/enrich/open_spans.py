@@ -281,7 +281,7 @@ def _runs(news: _Records | None, known: NDArray[np.int64], gone: _Open, arrival_
         tables.append(opened_rows(news.spans, news.rows[shown], known[shown] < 0))
     counted = gone.chosen(gone.in_runs)
     if len(counted):
-        groups = Groups(np.unique(counted.run, return_inverse=True)[1])
+        groups = Groups([counted.run])
         sums = SumsOfRuns(
             tenants=counted.tenant[groups.first].tolist(),
             traces=[trace.decode() for trace in counted.trace[groups.first].tolist()],

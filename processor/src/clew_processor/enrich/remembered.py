@@ -17,12 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from clew_processor.normalise.spans import Spans
 
 RunKey = tuple[str, str]
 """Tenant and trace id."""
-Run = tuple[str, str, int]
-"""Tenant, trace id, and the run's key (`Spans.run_keys`)."""
 INFERENCE, EMBEDDINGS, TOOL = range(3)
 """Kinds of calls."""
 KIND_OF_OP = dict.fromkeys(INFERENCE_OPS, INFERENCE) | {"embeddings": EMBEDDINGS, "execute_tool": TOOL}
@@ -67,8 +64,10 @@ class Calls:
     Attributes:
         base: number of the first call, counted over all batches; call `base + i` is row i.
         first, seen: for each batch its first row, and when it arrived (`ArrivalClock`).
-        runs, run: the distinct runs; for each call the place of its own.
-        works, work: the distinct kinds of work; for each call the place of its own.
+        tenants, tenant: the distinct tenants; for each call the place of its own.
+        works, work: the distinct kinds of work, likewise.
+        trace: id of the trace, its 16 bytes.
+        run: key of the run (`Spans.run_keys`).
         kind: `INFERENCE`, `EMBEDDINGS` or `TOOL`.
         span: id of the span, as a number.
         here, parent: key of the span and of its parent within its run, 0 for no parent; of another run's spans they
@@ -91,10 +90,12 @@ class Calls:
     base: int
     first: NDArray[np.int64]
     seen: NDArray[np.int64]
-    runs: list[Run]
-    run: NDArray[np.int32]
+    tenants: list[str]
+    tenant: NDArray[np.int32]
     works: list[Work]
     work: NDArray[np.int32]
+    trace: NDArray[np.bytes_]
+    run: NDArray[np.uint64]
     kind: NDArray[np.int8]
     span: NDArray[np.uint64]
     here: NDArray[np.uint64]
@@ -123,18 +124,10 @@ class Calls:
         """Number of calls."""
         return len(self.span)
 
-    def run_of(self, row: int) -> Run:
-        """A call's run."""
-        return self.runs[int(self.run[row])]
-
-    def work_of(self, row: int) -> Work:
-        """A call's work."""
-        return self.works[int(self.work[row])]
-
 
 _ARRAYS = tuple(each.name for each in fields(Calls) if each.type.startswith("NDArray"))
-PER_CALL = tuple(name for name in _ARRAYS if name not in ("first", "seen", "run", "work"))
-"""Columns with a row for each call, but for its run and its work."""
+PER_CALL = tuple(name for name in _ARRAYS if name not in ("first", "seen", "tenant", "work"))
+"""Columns with a row for each call, but for its tenant and its work."""
 
 
 def joined(parts: Sequence[Calls]) -> Calls:
@@ -142,7 +135,7 @@ def joined(parts: Sequence[Calls]) -> Calls:
     base = parts[0].base
     columns: dict[str, Any] = {name: np.concatenate([getattr(calls, name) for calls in parts]) for name in _ARRAYS}
     columns["first"] = np.concatenate([calls.first + (calls.base - base) for calls in parts])
-    columns["runs"], columns["run"] = same_values([(calls.runs, calls.run) for calls in parts])
+    columns["tenants"], columns["tenant"] = same_values([(calls.tenants, calls.tenant) for calls in parts])
     columns["works"], columns["work"] = same_values([(calls.works, calls.work) for calls in parts])
     borrowed = {row + calls.base - base: numbers for calls in parts for row, numbers in calls.borrowed.items()}
     return Calls(base=base, borrowed=borrowed, **columns)
@@ -159,7 +152,8 @@ def same_values(parts: Sequence[tuple[list[Any], NDArray[np.int32]]]) -> tuple[l
 
 def contributions(
     kind: NDArray[np.int8],
-    runs: Sequence[Run],
+    tenants: list[str],
+    traces: list[str],
     works: Sequence[Work],
     columns: dict[str, Any],
     tokens: NDArray[np.integer],
@@ -167,8 +161,8 @@ def contributions(
     """What some calls add when they count, one row for each."""
     words: dict[str, Any] = {name: _words([getattr(work, name) for work in works]) for name in ADDS_TO}
     return Contributions(
-        tenant=_words([tenant for tenant, _, _ in runs]),
-        trace=_words([trace for _, trace, _ in runs]),
+        tenant=_words(tenants),
+        trace=_words(traces),
         inference=kind == INFERENCE,
         **words,
         **columns,
@@ -181,22 +175,9 @@ def _words(values: list[str]) -> Words:
     return Words(np.fromiter(map(place.__getitem__, values), np.int32, len(values)), list(place))
 
 
-def runs_of(spans: Spans, rows: NDArray[np.integer]) -> tuple[list[Run], NDArray[np.int32]]:
-    """The distinct runs of some spans, and for each span the place of its own."""
-    codes = spans.run[rows]
-    any_row = np.full(len(spans.run_keys), -1, np.int64)
-    any_row[codes] = rows
-    used = np.flatnonzero(any_row >= 0)
-    place = np.empty(len(any_row), np.int32)
-    place[used] = np.arange(len(used))
-    chosen = any_row[used]
-    tenants, traces = spans.tenant.take(chosen).tolist(), spans.trace.take(chosen).tolist()
-    return list(zip(tenants, traces, spans.run_keys[used].tolist(), strict=True)), place[codes]
-
-
 def works_of(columns: Sequence[Words]) -> tuple[list[Work], NDArray[np.int32]]:
     """The distinct combinations of words that some columns hold, and for each row the place of its own."""
-    place, first = dense([(words.codes, len(words.words)) for words in columns])
+    place, first = dense(columns)
     works = list(map(Work._make, zip(*(words.take(first).tolist() for words in columns), strict=True)))
     return works, place.astype(np.int32)
 

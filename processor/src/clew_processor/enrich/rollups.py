@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from clew_processor.arrow import decimals, minutes
-from clew_processor.grouping import Groups, counted, dense
+from clew_processor.grouping import Groups, counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,14 +56,9 @@ def usage_rows(contributions: Contributions, *, sign: int = 1) -> pa.Table:
     """
     minute = contributions.end_ns // (60 * 10**9)
     first_minute = int(minute.min()) if len(minute) else 0
-    keys: list[tuple[NDArray[np.integer], int]] = [
-        (minute - first_minute, int(minute.max()) - first_minute + 1 if len(minute) else 1)
-    ]
-    for dimension in _DIMENSIONS:
-        words = getattr(contributions, dimension.partition(":")[2])
-        keys.append((words.codes, len(words.words)))
-    key, first = dense(keys)
-    groups = Groups(key, len(first))
+    minutes_told = int(minute.max()) - first_minute + 1 if len(minute) else 1
+    dimensions = [getattr(contributions, dimension.partition(":")[2]) for dimension in _DIMENSIONS]
+    groups = Groups([(minute - first_minute, minutes_told), *dimensions])
 
     columns = {"minute": minutes(contributions.end_ns[groups.first])}
     for dimension in _DIMENSIONS:

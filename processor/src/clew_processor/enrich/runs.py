@@ -11,7 +11,7 @@ import pyarrow as pa
 from clew_processor.arrow import decimals, milliseconds, structs, timestamps
 from clew_processor.enrich.contributions import TOKENS
 from clew_processor.enrich.gates import is_denied, is_gate
-from clew_processor.grouping import Groups, run_codes
+from clew_processor.grouping import Groups
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def run_rows(spans: Spans, usage: Usage, loops: LoopChanges, kept: NDArray[np.bo
 
 def _own_rows(spans: Spans, usage: Usage, kept: NDArray[np.bool_]) -> pa.Table:
     rows = np.flatnonzero(spans.known)
-    groups = Groups(spans.run[rows], len(spans.run_keys))
+    groups = Groups([(spans.run[rows], len(spans.run_keys))])
     first = rows[groups.first]
     start, end = spans.start_ns[rows], spans.end_ns[rows]
     live = ~usage.duplicate[rows]
@@ -122,7 +122,7 @@ def opened_rows(spans: Spans, rows: NDArray[np.integer], opened: NDArray[np.bool
         rows: of it, those to tell of.
         opened: of these, those that open a span that was not open before.
     """
-    groups = Groups(spans.run[rows])
+    groups = Groups([(spans.run[rows], len(spans.run_keys))])
     first, start = rows[groups.first], spans.start_ns[rows]
     count, none = groups.count, pa.array([""] * groups.count)
     earliest = rows[groups.argmin(np.where(spans.is_root[rows], start, start | LATE))]
@@ -269,7 +269,7 @@ def _loop_changes(changes: Mapping[RunKey, RunChange]) -> SumsOfRuns:
 
 def _calls_changed(changed: Changed, sign: int) -> SumsOfRuns:
     each = changed.contributions
-    groups = Groups(run_codes(each.tenant, each.trace))
+    groups = Groups([each.tenant, each.trace])
     tokens = {name: getattr(each, name) for name in TOKENS}
     silent = each.inference & ~each.error & ((sum(tokens.values()) == 0) | each.guessed)
     ints = {

@@ -57,7 +57,6 @@ class Candidates:
 
     Attributes:
         works: the distinct kinds of work, `work` of them each row's.
-        run, trace: number of each row's run, and its trace's place among all.
         of_agent: the run is an agent's.
         common, within: keys of what copies beside each other have in common, and in the same run; 0 for nothing.
         place: key of what a call and its note have in common; 0 for nothing.
@@ -65,8 +64,8 @@ class Candidates:
 
     works: Sequence[Work]
     work: NDArray[np.int32]
-    run: NDArray[np.integer]
-    trace: NDArray[np.integer]
+    run: Keys
+    trace: NDArray[np.bytes_]
     of_agent: NDArray[np.bool_]
     common: Keys
     within: Keys
@@ -159,7 +158,7 @@ class _Groups:
         self.kinds = np.where(tools, calls.answered, np.where(calls.answered, told, calls.estimated))
         self.covered = np.zeros(len(calls), np.bool_)
 
-    def in_several(self, runs: NDArray[np.integer]) -> NDArray[np.bool_]:
+    def in_several(self, runs: Keys) -> NDArray[np.bool_]:
         """For each row: are those of its group in several runs?"""
         several = np.zeros(len(runs), np.bool_)
         several[self.of_row[runs != runs[self.of_row]]] = True

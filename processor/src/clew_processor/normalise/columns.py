@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clew_processor.arrow import flags, numbers, there
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
@@ -34,11 +35,7 @@ class Columns:
 
     def numpy(self, name: str) -> NDArray[Any]:
         """The column, nulls as 0."""
-        column = self.arrow(name)
-        if column.null_count:
-            column = column.fill_null(0)
-        array: NDArray[Any] = column.to_numpy(zero_copy_only=False)
-        return array
+        return numbers(self.arrow(name))
 
     def ints(self, name: str) -> NDArray[np.int64]:
         """The column's 64 bits as signed numbers."""
@@ -62,15 +59,8 @@ class Columns:
     def flags(self, name: str) -> NDArray[np.bool_]:
         """The column, nulls as false."""
         column = self.arrow(name)
-        if column.null_count == len(column):
-            return np.zeros(len(column), np.bool_)
-        if column.null_count:
-            column = column.fill_null(False)
-        array: NDArray[np.bool_] = column.to_numpy(zero_copy_only=False)
-        return array
+        return np.zeros(len(column), np.bool_) if column.null_count == len(column) else flags(column)
 
     def present(self, name: str) -> NDArray[np.bool_]:
         """Per row: is there a value?"""
-        column = self.arrow(name)
-        array: NDArray[np.bool_] = column.is_valid().to_numpy(zero_copy_only=False)
-        return array
+        return there(self.arrow(name))

@@ -14,7 +14,7 @@ import xxhash
 
 from clew_processor.arrow import id_keys
 from clew_processor.dialects import common, dialects
-from clew_processor.grouping import run_codes
+from clew_processor.grouping import dense
 from clew_processor.normalise.columns import Columns
 from clew_processor.normalise.spans import INFERENCE_OPS, USAGE_OPS, Spans
 from clew_processor.normalise.tokens import TokenRules
@@ -204,7 +204,7 @@ def _runs(tenant: Words, trace: Words) -> tuple[NDArray[np.int64], NDArray[np.ui
     tenant_keys = np.array([xxhash.xxh3_64_intdigest(name.encode()) for name in tenant.words], np.uint64)
     if len(tenant.words) == 1:
         return trace.codes.astype(np.int64), trace_keys ^ tenant_keys[0]
-    _, first, run = np.unique(run_codes(tenant, trace), return_index=True, return_inverse=True)
+    run, first = dense([tenant, trace])
     return run, trace_keys[trace.codes[first]] ^ tenant_keys[tenant.codes[first]]
 
 

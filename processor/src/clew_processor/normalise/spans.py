@@ -27,7 +27,7 @@ class Spans:
 
     Times are Unix ns, tokens are inclusive totals, absent text is "", absent numbers 0 (nan for floats).
     `trace` has exactly one word per distinct trace id, so its codes number the traces of the batch. A run is a tenant's
-    trace; runs are numbered from 0 in order of tenant, then of the trace's code.
+    trace; runs are numbered from 0, without gaps.
     """
 
     arrival_ns: int

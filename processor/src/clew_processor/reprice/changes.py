@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from clew_processor.arrow import decimals
 from clew_processor.enrich.runs import SumsOfRuns, sum_rows
-from clew_processor.grouping import Groups, combine, run_codes
+from clew_processor.grouping import Groups
 from clew_processor.words import Words
 
 if TYPE_CHECKING:
@@ -111,9 +111,7 @@ def _usage_rows(changes: pa.Table) -> pa.Table:
     minute = changes["minute"].to_numpy().astype(np.int64)
     first = int(minute.min())
     dimensions = {name: _words(changes, name) for name in DIMENSIONS}
-    keys: list[tuple[NDArray[np.integer], int]] = [(minute - first, int(minute.max()) - first + 1)]
-    keys += [(words.codes, len(words.words)) for words in dimensions.values()]
-    groups = Groups(combine(keys))
+    groups = Groups([(minute - first, int(minute.max()) - first + 1), *dimensions.values()])
     return pa.table(
         {
             "minute": pa.array(minute[groups.first].astype(np.uint32)),
@@ -126,7 +124,7 @@ def _usage_rows(changes: pa.Table) -> pa.Table:
 
 def _run_rows(spans: pa.Table, arrival_ns: int) -> pa.Table:
     tenant, trace = _words(spans, "tenant_id"), _words(spans, "trace_id")
-    groups = Groups(run_codes(tenant, trace))
+    groups = Groups([tenant, trace])
     change = SumsOfRuns(
         tenants=tenant.take(groups.first).tolist(),
         traces=trace.take(groups.first).tolist(),

@@ -20,6 +20,7 @@ from clew_processor.words import Words
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clew_processor.enrich.lookup import Keys
     from clew_processor.enrich.loops import LoopChanges
     from clew_processor.normalise.spans import Spans
 
@@ -89,7 +90,7 @@ class Sampler:
         """Per row an index of REASONS; their number where none holds."""
         now = self._clock.advance(spans.arrival_ns)
         news = {
-            "loop": loops.looping,
+            "loop": np.array(loops.looping, np.uint64),
             "gate_denied": _runs(spans, is_denied(spans)),
             "error": _runs(spans, spans.error),
         }
@@ -101,11 +102,11 @@ class Sampler:
         return of_run[spans.run]
 
 
-def _runs(spans: Spans, mask: NDArray[np.bool_]) -> list[int]:
+def _runs(spans: Spans, mask: NDArray[np.bool_]) -> Keys:
     """Keys of the runs of these spans."""
-    rows = np.flatnonzero(mask)
-    keys: list[int] = spans.run_keys[np.unique(spans.run[rows])].tolist() if len(rows) else []
-    return keys
+    there = np.zeros(len(spans.run_keys), np.bool_)
+    there[spans.run[mask]] = True
+    return spans.run_keys[there]
 
 
 def _randomness(spans: Spans, explicit: NDArray[np.int64]) -> NDArray[np.int64]:

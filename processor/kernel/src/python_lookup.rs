@@ -1,0 +1,106 @@
+//! `lookup` for Python: columns come as buffers (numpy arrays), and go as bytes.
+
+use pyo3::buffer::PyBuffer;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use crate::lookup;
+
+fn bytes<'py>(py: Python<'py>, values: &[i64]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, size_of_val(values), |out| {
+        for (eight, value) in out.chunks_exact_mut(size_of::<i64>()).zip(values) {
+            eight.copy_from_slice(&value.to_ne_bytes());
+        }
+        Ok(())
+    })
+}
+
+#[pyclass(module = "clew_kernel")]
+#[derive(Default)]
+pub struct KeyTable(lookup::KeyTable);
+
+#[pymethods]
+impl KeyTable {
+    #[new]
+    #[pyo3(signature = (first=0))]
+    fn new(first: u64) -> Self {
+        Self(lookup::KeyTable::from_row(first))
+    }
+
+    #[pyo3(signature = (wanted, most=usize::MAX))]
+    fn find<'py>(
+        &self,
+        py: Python<'py>,
+        wanted: PyBuffer<u64>,
+        most: usize,
+    ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+        let (mut indices, mut rows) = (Vec::new(), Vec::new());
+        self.0.find(wanted.to_vec(py)?.into_iter(), most, |index, row| {
+            indices.push(index as i64);
+            rows.push(row as i64);
+        });
+        Ok((bytes(py, &indices)?, bytes(py, &rows)?))
+    }
+
+    fn add<'py>(&mut self, py: Python<'py>, column: PyBuffer<u64>) -> PyResult<Bound<'py, PyBytes>> {
+        let twice = self.0.add(&column.to_vec(py)?);
+        bytes(py, &twice.into_iter().map(|index| index as i64).collect::<Vec<_>>())
+    }
+
+    fn forget(&mut self, oldest: u64) {
+        self.0.forget(oldest);
+    }
+}
+
+#[pyclass(module = "clew_kernel")]
+#[derive(Default)]
+pub struct KeySet(lookup::KeySet);
+
+#[pymethods]
+impl KeySet {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+
+    fn add(&mut self, py: Python<'_>, column: PyBuffer<u64>) -> PyResult<()> {
+        column.to_vec(py)?.into_iter().for_each(|key| self.0.insert(key));
+        Ok(())
+    }
+
+    fn among<'py>(&self, py: Python<'py>, column: PyBuffer<u64>) -> PyResult<Bound<'py, PyBytes>> {
+        let column = column.to_vec(py)?;
+        PyBytes::new_with(py, column.len(), |out| {
+            out.iter_mut().zip(column).for_each(|(out, key)| *out = self.0.contains(key).into());
+            Ok(())
+        })
+    }
+
+    fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        bytes(py, &self.0.iter().map(|key| key as i64).collect::<Vec<_>>())
+    }
+}
+
+#[pyfunction]
+pub fn numbered<'py>(
+    py: Python<'py>,
+    columns: &Bound<'py, PyList>,
+    counts: Vec<u64>,
+) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+    let mut combined = lookup::Combined::default();
+    for (column, count) in columns.iter().zip(counts) {
+        if let Ok(codes) = PyBuffer::<i32>::get(&column) {
+            combined.and(codes.to_vec(py)?.into_iter().map(|code| code as u64), count);
+        } else {
+            let codes = PyBuffer::<i64>::get(&column)?;
+            combined.and(codes.to_vec(py)?.into_iter().map(|code| code as u64), count);
+        }
+    }
+    let (numbers, firsts) = combined.numbered();
+    let wide = |narrow: Vec<u32>| narrow.into_iter().map(i64::from).collect::<Vec<_>>();
+    Ok((bytes(py, &wide(numbers))?, bytes(py, &wide(firsts))?))
+}
