@@ -3,8 +3,6 @@
 
 from typing import Any, final
 
-from numpy.typing import NDArray
-
 __all__ = [
     "Batch",
     "Decoded",
@@ -214,9 +212,9 @@ class KeyTable:
 
     def __new__(cls, first: int = 0) -> KeyTable:
         """Empty; the column goes on at row ``first``."""
-    def find(self, wanted: NDArray[Any], most: int = ...) -> tuple[bytes, bytes]:
+    def find(self, wanted: object, most: int = ...) -> tuple[bytes, bytes]:
         """All places of some keys: index in ``wanted``, and row. Of a key with more than ``most`` one beyond that."""
-    def add(self, column: NDArray[Any]) -> bytes:
+    def add(self, column: object) -> bytes:
         """Puts keys at the end. Returns, in order, the index of those that stand there twice among themselves."""
     def forget(self, oldest: int) -> None:
         """Forgets the rows before this one."""
@@ -227,14 +225,14 @@ class KeySet:
 
     def __new__(cls) -> KeySet: ...
     def __len__(self) -> int: ...
-    def add(self, column: NDArray[Any]) -> None:
+    def add(self, column: object) -> None:
         """Adds keys."""
-    def among(self, column: NDArray[Any]) -> bytes:
+    def among(self, column: object) -> bytes:
         """For each key one byte: 1 if it is there, else 0."""
     def keys(self) -> bytes:
         """All of them, as uint64, in no order."""
 
-def numbered(columns: list[NDArray[Any]], counts: list[int]) -> tuple[bytes, bytes]:
+def numbered(columns: list[Any], counts: list[int]) -> tuple[bytes, bytes]:
     """Rows grouped by several columns of codes.
 
     Args:

@@ -19,7 +19,7 @@ PROCESSOR = ROOT / "processor" / "src"
 #: stage knows what the one before hands it, and nothing of what comes after. The receiver hands over to the spool.
 MAY_IMPORT = {
     "errors": set(),
-    "words": set(),
+    "words": {"arrow"},
     "arrow": set(),
     "grouping": {"words"},
     "dialects": {"errors"},
@@ -52,7 +52,10 @@ MAY_IMPORT = {
 
 #: Outside package -> the parts of the processor that may know it, and why no other may.
 OUTSIDE = {
-    "clew_kernel": ({"decode"}, "bytes become columns in decode"),
+    "clew_kernel": (
+        {"decode", "grouping", "enrich"},
+        "bytes become columns in decode; rows are numbered, and keys looked up, in its hash tables",
+    ),
     "grpc": ({"receiver"}, "transports end at the receiver"),
     "opentelemetry": ({"receiver"}, "no generated message on the hot path; the receiver answers with one"),
     "google": ({"receiver"}, "protobuf's own types are for the receiver's answers"),

@@ -9,8 +9,17 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 
 const LEAST_SLOTS: usize = 1 << 10;
+/// So many keys' slots are read before the first of them is looked at, so that memory is waited for once.
+const AHEAD: usize = 64;
 /// As many as 32 bits of a hash tell apart.
 const MOST_SLOTS: usize = 1 << 32;
+
+/// Reads the slots where some hashes belong.
+#[inline]
+fn look_ahead(slots: &[u64], shift: u32, hashes: impl Iterator<Item = u64>) {
+    let seen = hashes.map(|hash| slots.get((hash >> shift) as usize).copied().unwrap_or(0));
+    std::hint::black_box(seen.fold(0, |all, held| all | held));
+}
 
 /// Places for numbers by hash, one look at memory for most: half of a slot tells whether a look at the key is worth it.
 ///
@@ -126,8 +135,11 @@ impl KeyTable {
     /// Calls `found` with the index in `wanted` and the row of each place of each key, the last first.
     ///
     /// Of a key with more than `most` places, no more than one beyond that are told.
-    pub fn find(&self, wanted: impl Iterator<Item = u64>, most: usize, mut found: impl FnMut(usize, u64)) {
-        for (index, key) in wanted.enumerate() {
+    pub fn find(&self, wanted: &[u64], most: usize, mut found: impl FnMut(usize, u64)) {
+        for (index, &key) in wanted.iter().enumerate() {
+            if index % AHEAD == 0 {
+                self.look_ahead(wanted.get(index..).unwrap_or_default());
+            }
             let mut next = if key == 0 { None } else { self.last_of(key, self.hasher.hash_one(key)) };
             let mut places = 0;
             while let Some(at) = next
@@ -151,7 +163,10 @@ impl KeyTable {
         self.room -= keys.len();
         let first = self.keys.len();
         let mut twice = Vec::new();
-        for &key in keys {
+        for (index, &key) in keys.iter().enumerate() {
+            if index % AHEAD == 0 {
+                self.look_ahead(keys.get(index..).unwrap_or_default());
+            }
             let at = self.keys.len();
             let before = self.put(key, at);
             self.keys.push_back(key);
@@ -172,6 +187,12 @@ impl KeyTable {
         self.keys.drain(..gone);
         self.back.drain(..gone);
         self.oldest = self.oldest.max(oldest);
+    }
+
+    #[inline]
+    fn look_ahead(&self, keys: &[u64]) {
+        let hashes = keys.iter().take(AHEAD).filter(|key| **key != 0).map(|key| self.hasher.hash_one(*key));
+        look_ahead(&self.last.held, self.last.shift, hashes);
     }
 
     /// Makes the key's last row this one. Returns which it was before.
@@ -251,12 +272,36 @@ impl KeySet {
         self.zero.then_some(0).into_iter().chain(self.slots.iter().copied().filter(|key| *key != 0))
     }
 
-    #[inline]
-    pub fn contains(&self, key: u64) -> bool {
-        if key == 0 { self.zero } else { self.slots.get(self.slot(key)).is_some_and(|held| *held == key) }
+    /// For each of some keys: is it there?
+    pub fn among(&self, keys: &[u64]) -> impl Iterator<Item = bool> {
+        keys.iter().enumerate().map(|(index, key)| {
+            if index % AHEAD == 0 {
+                self.look_ahead(keys.get(index..).unwrap_or_default());
+            }
+            if *key == 0 { self.zero } else { self.slots.get(self.slot(*key)) == Some(key) }
+        })
     }
 
-    pub fn insert(&mut self, key: u64) {
+    pub fn add(&mut self, keys: &[u64]) {
+        for (index, key) in keys.iter().enumerate() {
+            if index % AHEAD == 0 {
+                self.look_ahead(keys.get(index..).unwrap_or_default());
+            }
+            self.insert(*key);
+        }
+    }
+
+    #[inline]
+    fn look_ahead(&self, keys: &[u64]) {
+        let hashes = keys.iter().take(AHEAD).map(|key| self.hasher.hash_one(*key));
+        look_ahead(&self.slots, self.shift(), hashes);
+    }
+
+    fn shift(&self) -> u32 {
+        u64::BITS - self.slots.len().trailing_zeros()
+    }
+
+    fn insert(&mut self, key: u64) {
         if key == 0 {
             self.zero = true;
             return;
@@ -281,8 +326,7 @@ impl KeySet {
     #[inline]
     fn slot(&self, key: u64) -> usize {
         let last = self.slots.len() - 1;
-        let mut slot =
-            (self.hasher.hash_one(key) >> (u64::BITS - self.slots.len().trailing_zeros())) as usize;
+        let mut slot = (self.hasher.hash_one(key) >> self.shift()) as usize;
         while self.slots.get(slot).is_some_and(|held| *held != 0 && *held != key) {
             slot = (slot + 1) & last;
         }
@@ -356,7 +400,7 @@ mod tests {
 
     fn places(table: &KeyTable, key: u64, most: usize) -> Vec<u64> {
         let mut found = Vec::new();
-        table.find([key].into_iter(), most, |_, row| found.push(row));
+        table.find(&[key], most, |_, row| found.push(row));
         found
     }
 
@@ -392,11 +436,11 @@ mod tests {
     #[test]
     fn a_set_holds_each_key_once() {
         let mut set = KeySet::default();
-        for key in (0..5000).chain(0..5000) {
-            set.insert(key * 3);
-        }
+        let keys: Vec<u64> = (0..5000).chain(0..5000).map(|key| key * 3).collect();
+        set.add(&keys);
         assert_eq!(set.len(), 5000);
-        assert!((0..15_000).all(|key| set.contains(key) == (key % 3 == 0)));
+        let asked: Vec<u64> = (0..15_000).collect();
+        assert!(set.among(&asked).eq(asked.iter().map(|key| key % 3 == 0)));
         let mut all: Vec<u64> = set.iter().collect();
         all.sort_unstable();
         assert!(all.into_iter().eq((0..5000).map(|key| key * 3)));

@@ -35,7 +35,7 @@ impl KeyTable {
         most: usize,
     ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
         let (mut indices, mut rows) = (Vec::new(), Vec::new());
-        self.0.find(wanted.to_vec(py)?.into_iter(), most, |index, row| {
+        self.0.find(&wanted.to_vec(py)?, most, |index, row| {
             indices.push(index as i64);
             rows.push(row as i64);
         });
@@ -68,14 +68,14 @@ impl KeySet {
     }
 
     fn add(&mut self, py: Python<'_>, column: PyBuffer<u64>) -> PyResult<()> {
-        column.to_vec(py)?.into_iter().for_each(|key| self.0.insert(key));
+        self.0.add(&column.to_vec(py)?);
         Ok(())
     }
 
     fn among<'py>(&self, py: Python<'py>, column: PyBuffer<u64>) -> PyResult<Bound<'py, PyBytes>> {
         let column = column.to_vec(py)?;
         PyBytes::new_with(py, column.len(), |out| {
-            out.iter_mut().zip(column).for_each(|(out, key)| *out = self.0.contains(key).into());
+            out.iter_mut().zip(self.0.among(&column)).for_each(|(out, there)| *out = there.into());
             Ok(())
         })
     }

@@ -115,9 +115,16 @@ class Words:
         words = self.words
         return [words[code] for code in self.codes.tolist()]
 
+    def to_text(self) -> pa.StringArray:
+        """The column as utf8."""
+        return pa.array(self.words, pa.utf8()).take(pa.array(self.codes))
+
     def to_arrow(self) -> pa.DictionaryArray:
         """The column as dictionary<int32, utf8>, without nulls and with distinct words (ClickHouse insists on it)."""
         codes, words = self.codes, self.words
+        if len(words) > len(codes):  # words of a whole batch, of which some rows were taken
+            used, place = np.unique(codes, return_inverse=True)
+            codes, words = place.astype(np.int32), [words[code] for code in used.tolist()]
         if len(set(words)) < len(words):
             index = {word: i for i, word in enumerate(dict.fromkeys(words))}
             codes = np.array([index[word] for word in words], np.int32)[codes]

@@ -42,7 +42,6 @@ from clew_processor.enrich.remembered import (
 )
 from clew_processor.enrich.same import NOTES_CROWD, Candidates, same_calls
 from clew_processor.normalise.spans import AGENT_OPS
-from clew_processor.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
     from clew_processor.enrich.lookup import Keys
     from clew_processor.enrich.same import Same
     from clew_processor.normalise.spans import Spans
+    from clew_processor.words import Words
 
 MAX_CALLS = 1_000_000
 """Calls remembered at most; beyond it the oldest are forgotten early and a later copy of them counts."""
@@ -266,9 +266,8 @@ class CallIndex:
         answered = spans.has_usage[rows]
         answered[tool] = _any_bits(spans.args_hash)[tool_rows]
         parent = spans.parent_key[rows]
-        instrumentation = Words.from_arrow(spans.otlp.column("ScopeName"))
         columns = [added.service, added.agent_name, added.agent_version, added.provider, added.model, added.tool_name]
-        columns += [added.op, spans.request_model, instrumentation, worth.scope, worth.cost_source]
+        columns += [added.op, spans.request_model, spans.scope, worth.scope, worth.cost_source]
         works, work = works_of([words.take(rows) for words in columns])
         tokens = np.stack([getattr(added, name)[rows] for name in TOKENS], axis=1)
         tenants = [xxhash.xxh3_64_intdigest(tenant.encode()) for tenant in spans.tenant.words]

@@ -81,7 +81,7 @@ class ContextAccountant:
         if blocks is None:
             return context
         tokens = blocks.tokens(spans.input_tokens)
-        np.add.at(context.parts, (blocks.part, blocks.row), tokens)
+        np.add.at(context.parts.reshape(-1), blocks.part * spans.rows + blocks.row, tokens)
         seen = self._seen_before(spans, blocks)
         np.add.at(context.reread, blocks.row[seen.reread], tokens[seen.reread])
         np.add.at(context.repeated, blocks.row[seen.repeated], tokens[seen.repeated])
@@ -191,6 +191,9 @@ def _whole(
 
 def _messages(otlp: pa.RecordBatch, wanted: NDArray[np.bool_]) -> tuple[Int64s, Int64s, Int64s, NDArray[np.uint64]]:
     hashes = otlp.column("input_messages")
+    if not len(hashes.values):
+        none = np.zeros(0, np.int64)
+        return none, none, none, none.view(np.uint64)
     row = np.repeat(np.arange(len(hashes)), np.diff(hashes.offsets.to_numpy()))
     keep = np.flatnonzero(wanted[row])
     role = otlp.column("input_messages.roles").flatten().to_numpy()[keep]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from clew_processor.arrow import decimals
+from clew_processor.arrow import blanks, decimals
 from clew_processor.enrich.contributions import TOKENS
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def correction_rows(corrected: Corrected | None, version: int) -> pa.Table | Non
             "cost_usd": decimals(corrected.cost_nano, 18),
             "computed_cost_usd": decimals(np.zeros(len(corrected.span_ids), np.int64), 18),
             "cost_source": pa.array(corrected.cost_source, pa.utf8()),
-            "pricing_version": pa.array([""] * len(corrected.span_ids)),
+            "pricing_version": blanks(len(corrected.span_ids)),
             "reason": pa.array(corrected.reason, pa.utf8()),
             "version": pa.array(np.full(len(corrected.span_ids), version, np.uint64)),
         }

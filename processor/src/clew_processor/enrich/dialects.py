@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from clew_processor.arrow import milliseconds
 from clew_processor.grouping import Groups
-from clew_processor.words import Words
 
 if TYPE_CHECKING:
     from clew_processor.normalise.spans import Spans
@@ -19,16 +18,15 @@ _NS_PER_DAY = 86_400 * 10**9
 
 def dialect_rows(spans: Spans) -> pa.Table | None:
     """Rows of `dialects`, one per sender and dialect or signature; None when all spans are plain."""
-    signature = Words.from_arrow(spans.otlp.column("signature"))
-    rows = np.flatnonzero(spans.dialect.present | signature.present)
+    rows = np.flatnonzero(spans.dialect.present | spans.signature.present)
     if not len(rows):
         return None
     words = {
         "tenant_id": spans.tenant,
         "service_name": spans.service,
-        "scope_name": Words.from_arrow(spans.otlp.column("ScopeName")),
+        "scope_name": spans.scope,
         "dialect": spans.dialect,
-        "signature": signature,
+        "signature": spans.signature,
     }
     groups = Groups(column.take(rows) for column in words.values())
     first = rows[groups.first]

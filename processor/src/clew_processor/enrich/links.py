@@ -10,10 +10,9 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import clew_kernel
 import numpy as np
 
-from clew_processor.enrich.lookup import SortedKeys
+from clew_processor.enrich.lookup import KeySet, SortedKeys
 from clew_processor.enrich.memory import Recent
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class Links:
         self._settle_ns = int(settle_s * 1e9)
         self._pieces: list[_Piece] = []
         self._rows = 0
-        self._runs = clew_kernel.KeySet()
+        self._runs = KeySet()
         self._most_runs = _STALE
         self._told = Recent(size=MAX_TOLD_RUNS, keep_s=TOLD_RUNS_S)
 
@@ -114,7 +113,7 @@ class Links:
 
     def known(self, runs: Keys) -> NDArray[np.bool_]:
         """For each run: may spans of it be remembered?"""
-        return np.frombuffer(self._runs.among(runs), np.bool_)
+        return self._runs.among(runs)
 
     def told(self, runs: Keys) -> NDArray[np.bool_]:
         """For each run: are there model calls with usage of which the links are forgotten?"""
@@ -180,7 +179,7 @@ class Links:
             self._list_runs()
 
     def _list_runs(self) -> None:
-        self._runs = clew_kernel.KeySet()
+        self._runs = KeySet()
         for piece in self._pieces:
             self._runs.add(piece.columns.runs)
         self._most_runs = 2 * len(self._runs) + _STALE

@@ -9,6 +9,31 @@ from numpy.typing import NDArray
 Keys = NDArray[np.uint64]
 
 _NONE = np.zeros(0, np.int64)
+_NO_KEYS: Keys = np.zeros(0, np.uint64)
+
+
+class KeySet:
+    """Some keys."""
+
+    def __init__(self, keys: Keys = _NO_KEYS) -> None:
+        self._set = clew_kernel.KeySet()
+        self.add(keys)
+
+    def __len__(self) -> int:
+        return len(self._set)
+
+    def add(self, keys: Keys) -> None:
+        """Adds some more."""
+        self._set.add(keys)
+
+    def among(self, keys: Keys) -> NDArray[np.bool_]:
+        """For each of the keys: is it one of these?"""
+        return np.frombuffer(self._set.among(keys), np.bool_)
+
+    @property
+    def sorted(self) -> Keys:
+        """All of them, in order."""
+        return np.sort(np.frombuffer(self._set.keys(), np.uint64))
 
 
 class SortedKeys:

@@ -252,10 +252,10 @@ class LoopFinder:
         for mask, why in ((again, "repeats"), (failed, "fails")):
             if not mask.any():
                 continue
-            runs, first = np.unique(spans.run[rows[mask]], return_index=True)
+            _, first = dense([(spans.run[rows[mask]], len(spans.run_keys))])
             of_run = rows[mask][first]
             names = zip(spans.tenant.take(of_run).tolist(), spans.trace.take(of_run).tolist(), strict=True)
-            for key, run in zip(spans.run_keys[runs].tolist(), names, strict=True):
+            for key, run in zip(spans.run_keys[spans.run[of_run]].tolist(), names, strict=True):
                 suspect = self._suspects.get(key)
                 if suspect is None:
                     suspect = self._suspects[key] = _Suspect(run, now, self._batch)

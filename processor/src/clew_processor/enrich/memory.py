@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import clew_kernel
-import numpy as np
+from clew_processor.enrich.lookup import KeySet
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from clew_processor.enrich.lookup import Keys
@@ -61,7 +61,7 @@ class Recent:
         """
         self._size = size
         self._keep_ns = int(keep_s * 1e9)
-        self._young, self._old = clew_kernel.KeySet(), clew_kernel.KeySet()
+        self._young, self._old = KeySet(), KeySet()
         self._since = 0
 
     def __len__(self) -> int:
@@ -69,10 +69,7 @@ class Recent:
 
     def among(self, keys: Keys) -> NDArray[np.bool_]:
         """For each of the keys: is it remembered?"""
-        found = [
-            np.frombuffer(generation.among(keys), np.bool_) for generation in (self._young, self._old) if generation
-        ]
-        return np.logical_or.reduce(found) if found else np.zeros(len(keys), np.bool_)
+        return self._young.among(keys) | self._old.among(keys)
 
     def add(self, keys: Keys) -> None:
         """Remembers them."""
@@ -90,19 +87,12 @@ class Recent:
 
     def state(self) -> tuple[Keys, Keys, int]:
         """What it remembers."""
-        young, old = (np.sort(np.frombuffer(each.keys(), np.uint64)) for each in (self._young, self._old))
-        return young, old, self._since
+        return self._young.sorted, self._old.sorted, self._since
 
     def restore(self, state: tuple[Keys, Keys, int]) -> None:
         """Remembers that instead."""
         young, old, self._since = state
-        self._young, self._old = _set_of(young), _set_of(old)
+        self._young, self._old = KeySet(young), KeySet(old)
 
     def _turn(self) -> None:
-        self._old, self._young = self._young, clew_kernel.KeySet()
-
-
-def _set_of(keys: Keys) -> clew_kernel.KeySet:
-    held = clew_kernel.KeySet()
-    held.add(keys)
-    return held
+        self._old, self._young = self._young, KeySet()

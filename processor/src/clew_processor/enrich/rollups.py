@@ -78,7 +78,7 @@ def _silent(contributions: Contributions) -> NDArray[np.bool_]:
     """Calls that have no cost because they told no tokens."""
     names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
     silent = contributions.unpriced.copy()
-    for name in names:
+    for name in names if silent.any() else ():
         silent &= getattr(contributions, name) == 0
     return silent
 

@@ -180,7 +180,9 @@ def _words(columns: list[Words]) -> Words:
     place: dict[str, int] = {}
     codes = []
     for column in columns:
-        used, code = np.unique(column.codes, return_inverse=True)
+        used = np.flatnonzero(np.bincount(column.codes))
         words = map(column.words.__getitem__, used.tolist())
-        codes.append(np.array([place.setdefault(word, len(place)) for word in words], np.int32)[code])
+        code = np.zeros(len(column.words), np.int32)
+        code[used] = [place.setdefault(word, len(place)) for word in words]
+        codes.append(code[column.codes])
     return Words(np.concatenate(codes), list(place))

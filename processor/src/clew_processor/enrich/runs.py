@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from clew_processor.arrow import decimals, milliseconds, structs, timestamps
+from clew_processor.arrow import blanks, decimals, milliseconds, structs, timestamps
 from clew_processor.enrich.contributions import TOKENS
 from clew_processor.enrich.gates import is_denied, is_gate
 from clew_processor.grouping import Groups
@@ -124,7 +124,7 @@ def opened_rows(spans: Spans, rows: NDArray[np.integer], opened: NDArray[np.bool
     """
     groups = Groups([(spans.run[rows], len(spans.run_keys))])
     first, start = rows[groups.first], spans.start_ns[rows]
-    count, none = groups.count, pa.array([""] * groups.count)
+    count, none = groups.count, blanks(groups.count)
     earliest = rows[groups.argmin(np.where(spans.is_root[rows], start, start | LATE))]
     invoked, named = spans.op.isin(("invoke_agent",))[rows], spans.agent_name.present[rows]
     # An agent comes after itself when it has ended, but before every other one that started later.
@@ -139,7 +139,7 @@ def opened_rows(spans: Spans, rows: NDArray[np.integer], opened: NDArray[np.bool
             [
                 np.where(spans.is_root[earliest], 2, 3).astype(np.uint8),  # after every span that ended
                 spans.start_ns[earliest],
-                pa.array(spans.service.take(earliest).tolist(), pa.utf8()),
+                spans.service.take(earliest).to_text(),
                 none,
             ],
         ),
@@ -147,8 +147,8 @@ def opened_rows(spans: Spans, rows: NDArray[np.integer], opened: NDArray[np.bool
             ["start_ns", "name", "version", "status"],
             [
                 order[agent],
-                pa.array(spans.agent_name.take(rows[agent]).tolist(), pa.utf8()),
-                pa.array(spans.agent_version.take(rows[agent]).tolist(), pa.utf8()),
+                spans.agent_name.take(rows[agent]).to_text(),
+                spans.agent_version.take(rows[agent]).to_text(),
                 none,
             ],
         ),
@@ -166,7 +166,7 @@ def opened_rows(spans: Spans, rows: NDArray[np.integer], opened: NDArray[np.bool
 def _no_outcome(count: int) -> pa.StructArray:
     return structs(
         ["strength", "time_ns", "status", "score"],
-        [np.zeros(count, np.uint8), np.zeros(count, np.int64), pa.array([""] * count), np.full(count, -1.0)],
+        [np.zeros(count, np.uint8), np.zeros(count, np.int64), blanks(count), np.full(count, -1.0)],
     )
 
 
@@ -182,8 +182,8 @@ def _root(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.StructA
         [
             (~spans.is_root[best]).astype(np.uint8),
             spans.start_ns[best],
-            pa.array(service.take(chosen).tolist(), pa.utf8()),
-            pa.array(status.take(chosen).tolist(), pa.utf8()),
+            service.take(chosen).to_text(),
+            status.take(chosen).to_text(),
         ],
     )
 
@@ -203,9 +203,9 @@ def _agent(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.Struct
         ["start_ns", "name", "version", "status"],
         [
             order[best],
-            pa.array(name.take(best).tolist(), pa.utf8()),
-            pa.array(version.take(best).tolist(), pa.utf8()),
-            pa.array(status.take(best).tolist(), pa.utf8()),
+            name.take(best).to_text(),
+            version.take(best).to_text(),
+            status.take(best).to_text(),
         ],
     )
 
@@ -217,12 +217,9 @@ def _final(status: Words) -> Words:
 
 def _outcome(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.StructArray:
     """The outcome that wins: (strength, time, status, score); score -1 where none was given."""
-    names = ["strength", "time_ns", "status", "score"]
     said = np.flatnonzero(spans.outcome_status.present[rows])
     if not len(said):
-        none = Words.constant("", groups.count).tolist()
-        zeros = np.zeros(groups.count, np.int64)
-        return structs(names, [zeros.astype(np.uint8), zeros, pa.array(none, pa.utf8()), np.full(groups.count, -1.0)])
+        return _no_outcome(groups.count)
     row, group = rows[said], groups.of_row[said]
     ranks = np.array([OUTCOME_STRENGTH.get(source, 1) for source in spans.outcome_source.words], np.uint8)
     rank, end = ranks[spans.outcome_source.codes[row]], spans.end_ns[row]
@@ -237,14 +234,18 @@ def _outcome(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.Stru
     best_score, status = np.full(groups.count, -1.0), np.zeros(groups.count, np.int32)
     strength[won], time[won], best_score[won] = rank[last], end[last], score[last]
     status[won] = word.codes[last] + 1
-    text = pa.array(Words(status, ["", *word.words]).tolist(), pa.utf8())
-    return structs(names, [strength, time, text, best_score])
+    text = Words(status, ["", *word.words]).to_text()
+    return structs(["strength", "time_ns", "status", "score"], [strength, time, text, best_score])
 
 
 def _any_word(words: Words, rows: NDArray[np.integer], groups: Groups) -> pa.Array:
     """One present word per group, the greatest; empty where there is none."""
     if not any(words.words):
         return Words.constant("", groups.count).to_arrow()
+    said, codes = words.present[rows], words.codes[rows].astype(np.int64)
+    greatest = groups.max(np.where(said, codes, -1))
+    if (greatest == groups.min(np.where(said, codes, greatest[groups.of_row]))).all():  # no two in a group
+        return Words(greatest.astype(np.int32) + 1, ["", *words.words]).to_arrow()
     ordered = sorted({"", *words.words})
     place = {word: i for i, word in enumerate(ordered)}
     ranks = np.array([place[word] for word in words.words], np.int64)
@@ -294,7 +295,7 @@ def sum_rows(arrival_ns: int, sums: SumsOfRuns) -> pa.Table:
     """Rows that only change totals: everything else is at its neutral value."""
     count = len(sums.tenants)
     never = np.full(count, NEVER)
-    none = pa.array([""] * count)
+    none = blanks(count)
     empty = Words.constant("", count).to_arrow()
     return _table(
         arrival_ns,

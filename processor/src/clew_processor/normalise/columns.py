@@ -53,8 +53,10 @@ class Columns:
 
     def floats(self, name: str) -> NDArray[np.float64]:
         """The column, nulls as nan."""
-        array: NDArray[np.float64] = self.arrow(name).to_numpy(zero_copy_only=False)
-        return array.astype(np.float64, copy=False)
+        column = self.arrow(name)
+        if column.null_count == len(column):
+            return np.full(len(column), np.nan)
+        return numbers(column, np.nan).astype(np.float64, copy=False)
 
     def flags(self, name: str) -> NDArray[np.bool_]:
         """The column, nulls as false."""

@@ -64,7 +64,8 @@ class Normaliser:
         said = words("provider")
         server, request_model, response_model = words("server_address"), words("request_model"), words("response_model")
         provider = self._provider(said, server, response_model.otherwise(request_model), op)
-        framework = words("framework").otherwise(col.words("ScopeName").map(self._frameworks.get))
+        scope = col.words("ScopeName")
+        framework = words("framework").otherwise(scope.map(self._frameworks.get))
         agent_name, agent_version = _inherit_agent(words("agent_name"), words("agent_version"), parent_row)
 
         tokens = self._tokens.totals(col, spoken, provider)
@@ -96,6 +97,7 @@ class Normaliser:
             start_ns=start,
             duration_ns=duration,
             service=col.words("ServiceName"),
+            scope=scope,
             dialect=dialect,
             signature=col.words("signature"),
             known=col.flags("known"),

@@ -48,6 +48,7 @@ class Spans:
     start_ns: NDArray[np.int64]
     duration_ns: NDArray[np.int64]
     service: Words
+    scope: Words  # its name
 
     dialect: Words
     signature: Words  # of a span that looks like GenAI but is of no dialect: scope and keys

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clew_processor.enrich.gates import is_denied
+from clew_processor.enrich.ids import trace_bytes
 from clew_processor.enrich.memory import ArrivalClock, Recent
 from clew_processor.words import Words
 
@@ -110,8 +111,7 @@ def _runs(spans: Spans, mask: NDArray[np.bool_]) -> Keys:
 
 
 def _randomness(spans: Spans, explicit: NDArray[np.int64]) -> NDArray[np.int64]:
-    words = spans.trace.words
-    of_trace = np.fromiter((int(word[-14:] or "0", 16) for word in words), np.int64, len(words))
+    of_trace = trace_bytes(spans.trace.words).view(">u8")[1::2].astype(np.int64) & (FULL - 1)
     return np.where(explicit >= 0, explicit, of_trace[spans.trace.codes])
 
 
