@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from frameworks.run import Library, Outcome, libraries, replayed, run, total, tree
+from frameworks.run import Library, Outcome, Sent, libraries, replayed, run, total, tree
+from shared.trace_sink import attributes
 
 TOKENS = {
     "input_tokens": "input_tokens_total",
@@ -28,6 +29,8 @@ CONVERSATION = {
     "gemini-2.5-flash": "7741 995 5632 0 576 0.00328916",
 }
 """What C1 comes to, through whatever library: tokens by kind as in TOKENS, US dollars."""
+AGENTS = frozenset({"invoke_agent", "AGENT"})
+CALLS = frozenset({"chat", "generate_content", "embeddings"})
 COMPLAINTS = re.compile(
     r"^Traceback|detach|clew (failed|lost)|is not used, its library|already instrument|Overriding", re.MULTILINE
 )
@@ -64,6 +67,29 @@ def served(outcome: Outcome) -> dict[str, str]:
     }
 
 
+def without_agent(sent: Sent) -> list[str]:
+    """Model calls inside of an agent that do not say its name as they leave the process."""
+    spans = {
+        span.span_id: (span, attributes(span))
+        for request in sent.requests
+        for resource in request.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    }
+
+    def is_of(said: dict[str, Any], kinds: frozenset[str]) -> bool:
+        return bool(kinds & {said.get("gen_ai.operation.name"), said.get("openinference.span.kind")})
+
+    def in_agent(parent: bytes) -> bool:
+        if parent not in spans:
+            return False
+        above, said = spans[parent]
+        return is_of(said, AGENTS) or in_agent(above.parent_span_id)
+
+    inner = [(span, said) for span, said in spans.values() if is_of(said, CALLS) and in_agent(span.parent_span_id)]
+    return [span.name for span, said in inner if not said.get("gen_ai.agent.name")]
+
+
 def _plain(number: Any) -> str:
     return f"{Decimal(str(number)).normalize():f}"
 
@@ -77,6 +103,7 @@ def test_library_is_recorded_as_it_was_served(library: Library, case: str):
     assert (outcome.code, complaints) == (0, set()), outcome.stderr
     lines = replayed(outcome.sent)
     assert tree(lines).splitlines() == library.trees()[case].splitlines()
+    assert without_agent(outcome.sent) == []
     told, truth = counted(lines), served(outcome)
     if "left" in case.split() or any(not call["usage_on_wire"] for call in outcome.truth["per_call"]):
         # Nobody has the usage, or not all of it, and whoever guesses says so; which is no error.

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import harness
 
 MODE = os.environ.get("FRAMEWORKS_MODE", "").split()
-"""Of `async`, `left`, `helped` and `agent`; see the README."""
+"""Of `async`, `left`, `helped`, `streamed` and `agent`; see the README."""
 
 
 def as_tool(function):
@@ -36,7 +36,7 @@ def look_up(city: str) -> str:
 
 def main(program: dict) -> None:
     """Runs the case with the program's function for it; exits with 3 where the program has none."""
-    name = next((mode for mode in ("left", "helped") if mode in MODE), harness.KIND[harness.SCENARIO])
+    name = next((mode for mode in ("left", "helped", "streamed") if mode in MODE), harness.KIND[harness.SCENARIO])
     function = program.get(f"{name}_async" if "async" in MODE else name)
     if function is None:
         sys.exit(3)

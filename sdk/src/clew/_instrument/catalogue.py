@@ -71,7 +71,10 @@ LIBRARIES = (
         extra=True,
         beside=("openai", "anthropic"),
     ),
-    Library("bedrock", "botocore", ("botocore",), (f"{OFFICIAL}bedrock", f"{_INFERENCE}bedrock"), extra=True),
+    # The official package changes aiobotocore with it, where that is installed.
+    Library(
+        "bedrock", "botocore", ("botocore", "aiobotocore"), (f"{OFFICIAL}bedrock", f"{_INFERENCE}bedrock"), extra=True
+    ),
     Library("beeai", "beeai-framework", ("beeai_framework",), (f"{_INFERENCE}beeai",)),
     Library("claude-agent-sdk", "claude-agent-sdk", ("claude_agent_sdk",), (f"{_INFERENCE}claude-agent-sdk",)),
     # OpenInference's spans of a crew have no model calls: those are the client's.

@@ -7,7 +7,10 @@ methods and changes nothing that they do. A method that another version of the f
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import nullcontext
+from contextvars import ContextVar
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import StatusCode, get_current_span
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
     from clew._spans.tool import Parameters
 
+    _Function = Callable[..., Any]
+
 
 def _smolagents() -> None:
     """Tools: the official package (1.2b0) has none."""
@@ -34,25 +39,56 @@ def _smolagents() -> None:
 
 def _openai_agents() -> None:
     """A workflow that failed: the official package (1.3b0) says so of its agent only, the run would count as good."""
+    from agents import run
     from agents.tracing.context import TraceCtxManager
+    from agents.tracing.traces import TraceImpl
 
-    leave = TraceCtxManager.__exit__
+    streamed: ContextVar[Any] = ContextVar("clew_streamed_workflow", default=None)
 
-    def left(self: Any, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> Any:
-        try:
-            if isinstance(error, Exception) and self.trace is not None:  # else a trace around it goes on
-                span = get_current_span()
-                span.set_attribute(_semconv.ERROR_TYPE, f"{type(error).__module__}.{type(error).__qualname__}")
-                span.set_status(StatusCode.ERROR, str(error))
-        except Exception as failure:
-            _guard.failed("recording the failure of a workflow", failure)
-        return leave(self, kind, error, trace)
+    def left(leave: _Function) -> _Function:
+        def leave_workflow(self: Any, kind: Any, error: BaseException | None, trace: Any) -> Any:
+            if self.trace is not None:  # else a trace around it goes on
+                _workflow_failed(error)
+            return leave(self, kind, error, trace)
 
-    TraceCtxManager.__exit__ = left
+        return leave_workflow
+
+    def streams(stream: _Function) -> _Function:
+        async def stream_workflow(*args: Any, **kwargs: Any) -> Any:
+            streamed.set(getattr(kwargs.get("streamed_result"), "trace", None))
+            return await stream(*args, **kwargs)
+
+        return stream_workflow
+
+    def finished(finish: _Function) -> _Function:
+        def finish_workflow(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if streamed.get() is self:  # which is finished while its failure is on its way out
+                _workflow_failed(sys.exc_info()[1])
+            return finish(self, *args, **kwargs)
+
+        return finish_workflow
+
+    _replace(TraceCtxManager, "__exit__", left)
+    _replace(run, "start_streaming", streams)
+    _replace(TraceImpl, "finish", finished)
+
+
+def _workflow_failed(error: BaseException | None) -> None:
+    """Says so of the current span, where the error is one."""
+    try:
+        if isinstance(error, Exception):
+            span = get_current_span()
+            span.set_attribute(_semconv.ERROR_TYPE, f"{type(error).__module__}.{type(error).__qualname__}")
+            span.set_status(StatusCode.ERROR, str(error))
+    except Exception as failure:
+        _guard.failed("recording the failure of a workflow", failure)
 
 
 def _crewai() -> None:
-    """Crews run by `akickoff`, and coworkers that work is delegated to: OpenInference (1.1.21) knows neither."""
+    """Crews run by `akickoff`, and coworkers that work is delegated to: OpenInference (1.1.21) knows neither.
+
+    Of an agent's span it knows the role, by a name that the model calls below do not inherit.
+    """
     from crewai import Crew, Task
     from crewai.tools.agent_tools.base_agent_tools import BaseAgentTool
 
@@ -66,6 +102,21 @@ def _crewai() -> None:
         named = (agent.role for agent in tool.agents if tool.sanitize_agent_name(agent.role) == given.casefold())
         return _Invocation("invoke_agent", _semconv.GEN_AI_AGENT_NAME, next(named, given))
 
+    def named(execute: _Function) -> _Function:
+        def execute_named(*args: Any, **kwargs: Any) -> Any:
+            try:
+                agent = args[1] if len(args) > 1 else kwargs.get("agent")  # after the task itself
+                span = get_current_span()
+                scope = getattr(span, "instrumentation_scope", None)
+                if scope is not None and scope.name == "openinference.instrumentation.crewai" and agent is not None:
+                    span.set_attribute(_semconv.GEN_AI_AGENT_NAME, agent.role)
+            except Exception as failure:
+                _guard.failed("recording an agent of a framework", failure)
+            return execute(*args, **kwargs)
+
+        return execute_named
+
+    _replace(Task, "_execute_core", named)
     _wrap(Crew, "akickoff", lambda args, _: _workflow(args[0].name or "crew"))
     _wrap(Task, "_aexecute_core", task)
     _wrap(BaseAgentTool, "_execute", coworker)
@@ -160,6 +211,13 @@ def _wrap(owner: type, method: str, scope: Callable[[tuple[Any, ...], dict[str, 
     function = getattr(owner, method, None)
     if function is not None:
         setattr(owner, method, traced(function, safe))
+
+
+def _replace(owner: Any, name: str, make: Callable[[_Function], _Function]) -> None:
+    """Puts what `make` makes of a function in its place."""
+    function = getattr(owner, name, None)
+    if function is not None:
+        setattr(owner, name, wraps(function)(make(function)))
 
 
 def _workflow(name: str) -> Scope:
