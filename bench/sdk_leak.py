@@ -139,7 +139,7 @@ def main() -> None:
     grown = resident_mib() - warm
     print(
         f"{Nowhere.taken} spans sent, {queue.dropped} dropped; {warm:.1f} MiB after the first {arguments.warm}, "
-        f"grown by {grown:.1f} MiB since; {len(queue._open)} open, {len(queue._spans)} waiting"  # noqa: SLF001
+        f"grown by {grown:.1f} MiB since; {len(queue._open)} open, {len(queue._waiting)} waiting"  # noqa: SLF001
     )
     sys.exit(grown > arguments.most)
 

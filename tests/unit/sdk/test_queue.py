@@ -155,7 +155,7 @@ def test_what_is_being_sent_is_bounded_by_bytes_too(make, destination):
     destination.free.clear()
     record(tracer, *(f"{number}" for number in range(60)), text="x" * 1_000_000)
     assert destination.sending.wait(30)
-    assert len(queue._spans) > 50
+    assert len(queue._waiting) > 50
 
 
 @pytest.mark.parametrize("character", ["x", "é", "Ж", "漢", "😀"])
@@ -217,7 +217,7 @@ def test_span_may_end_while_another_is_taken_by_the_same_thread(make, destinatio
         if (
             event == "line"
             and not depth
-            and frame.f_code.co_filename.endswith(("_export/queue.py", "_export/counter.py"))
+            and frame.f_code.co_filename.endswith(("_export/queue.py", "_export/waiting.py", "_export/counter.py"))
         ):
             depth = 1
             names.append(f"inner {len(names)}")

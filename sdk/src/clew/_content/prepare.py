@@ -13,10 +13,11 @@ from opentelemetry.trace import Link, Status
 
 from clew import _semconv
 from clew._content import Content, ContentClass, ContentRules
+from clew._content.modes import Modes, stricter
 from clew._content.patterns import own_rule
 from clew._content.places import EXCEPTION, Form, Place, place, place_in_event
 from clew._content.redact import Redactor
-from clew._content.reduce import Modes, reduced, reduced_field, stricter
+from clew._content.reduce import reduced, reduced_field
 from clew._content.secrets import SECRET_FIELDS
 from clew._content.truncate import cut, cut_text, level, size
 from clew._export.size import MAX_REQUEST_BYTES

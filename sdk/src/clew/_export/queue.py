@@ -1,4 +1,4 @@
-"""From ended spans to the exporter: a bounded queue, a thread that empties it, and exact counts of what became of them.
+"""From ended spans to the exporter: a thread that empties the queue, and exact counts of what became of them.
 
 OpenTelemetry's own batch processor is not used because it counts nothing, cuts batches by spans alone (one request of
 long conversations passes a receiver's size limit), and waits up to thirty seconds at exit for a receiver that is away.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import deque
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -24,8 +23,8 @@ from opentelemetry.sdk.trace import SpanProcessor
 from clew import _guard, _semconv
 from clew._export.counter import Counter
 from clew._export.sender import Sender
-from clew._export.size import MAX_REQUEST_BYTES, memory
 from clew._export.starts import StartRecords
+from clew._export.waiting import Waiting
 from clew._propagate import lineage
 
 if TYPE_CHECKING:
@@ -94,8 +93,7 @@ class ExportQueue(SpanProcessor):
         """The state of a process that has recorded nothing: at the start, and in a fork, where no thread came along."""
         self._starts = StartRecords(self._limits.delay_s, self._limits.batch_spans)
         self._sender = Sender(lambda: self._make_destination(), self._content, self._settle, self._starts.answered)  # noqa: PLW0108  # looked up when it is needed
-        self._spans: deque[tuple[ReadableSpan, int]] = deque()
-        self._bytes = 0  # of the spans waiting, about: threads that end spans at the same time may lose an addition
+        self._waiting = Waiting(self._limits)
         self._bell: SimpleQueue[None] = SimpleQueue()  # its `put` may interrupt itself, other than an event's `set`
         self._settled = threading.Condition()
         self._starting = threading.Lock()
@@ -104,7 +102,6 @@ class ExportQueue(SpanProcessor):
         self._stopping = False
         self._closed = False
         self._ended = Counter()  # spans that came in
-        self._no_room = Counter()
         self._delivered = 0
         self._refused = 0
         self._reported = False
@@ -125,7 +122,7 @@ class ExportQueue(SpanProcessor):
     @property
     def dropped(self) -> int:
         """Spans that came in and were lost."""
-        return self._refused + self._no_room.value
+        return self._refused + self._waiting.no_room.value
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Tells the span whose it is, and remembers it for the case that the process ends before it."""
@@ -170,26 +167,9 @@ class ExportQueue(SpanProcessor):
     def _put(self, span: ReadableSpan) -> None:
         self._ended.add()
         if self._stopping:
-            self._no_room.add()
-            return
-        size = memory(span)
-        self._spans.append((span, size))
-        self._bytes += size
-        waiting, limits = len(self._spans), self._limits
-        if waiting > limits.queue_spans or self._bytes > limits.queue_bytes:
-            self._make_room()
-        if (waiting >= limits.batch_spans or self._bytes >= MAX_REQUEST_BYTES) and self._bell.empty():
+            self._waiting.no_room.add()
+        elif self._waiting.put(span) and self._bell.empty():
             self._bell.put(None)
-
-    def _make_room(self) -> None:
-        while len(self._spans) > self._limits.queue_spans or self._bytes > self._limits.queue_bytes:
-            try:
-                _, size = self._spans.popleft()
-            except IndexError:
-                self._bytes = 0
-                return
-            self._bytes -= size
-            self._no_room.add()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Waits until what had ended by now is out; returns whether that was in time and nothing was lost."""
@@ -256,8 +236,8 @@ class ExportQueue(SpanProcessor):
         ended = self._ended.value
         with self._settled:
             self._closed = True
-            self._refused = ended - self._delivered - self._no_room.value
-            self._spans.clear()
+            self._refused = ended - self._delivered - self._waiting.no_room.value
+            self._waiting.clear()
             self._settled.notify_all()
         self._report()
         if self.dropped:
@@ -304,7 +284,7 @@ class ExportQueue(SpanProcessor):
             pass
 
     def _drain(self) -> None:
-        while taken := self._next():
+        while taken := self._waiting.next():
             settled = self._delivered + self._refused
             try:
                 self._sender.send(taken)
@@ -315,7 +295,7 @@ class ExportQueue(SpanProcessor):
 
     def _tell_of_open_spans(self) -> None:
         """Sends start records, which come after everything that ended and count nowhere."""
-        if not self._tells_starts or self._stopping or self._spans:
+        if not self._tells_starts or self._stopping or self._waiting:
             return
         try:
             records = self._starts.due(self._open)
@@ -323,21 +303,6 @@ class ExportQueue(SpanProcessor):
                 self._starts.lost(records)
         except Exception as error:
             _guard.failed("telling of open spans", error)
-
-    def _next(self) -> list[ReadableSpan]:
-        """As many waiting spans as a request may have, or hold: what is being sent is beyond the queue's bounds."""
-        taken: list[ReadableSpan] = []
-        size = 0
-        while len(taken) < self._limits.batch_spans and size < MAX_REQUEST_BYTES:
-            try:
-                span, span_size = self._spans.popleft()
-            except IndexError:
-                self._bytes = 0
-                break
-            self._bytes -= span_size
-            size += span_size
-            taken.append(span)
-        return taken
 
     def _settle(self, delivered: int, lost: int) -> None:
         with self._settled:
