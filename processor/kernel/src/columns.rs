@@ -327,7 +327,7 @@ pub enum Holds {
 /// The values of a column that only some rows have.
 #[derive(Debug)]
 enum Cells {
-    Dict(Dict),
+    Dict(Box<Dict>),
     Str(Strings),
     U64(Vec<u64>),
     I64(Vec<i64>),
@@ -366,7 +366,7 @@ fn grow<T: Copy + Default>(values: &mut Vec<T>, row: usize, expected: usize) {
 impl Sparse {
     pub fn new(holds: Holds, expected: usize) -> Self {
         let cells = match holds {
-            Holds::Dict => Cells::Dict(Dict::default()),
+            Holds::Dict => Cells::Dict(Box::default()),
             Holds::Str => Cells::Str(Strings::default()),
             Holds::U64 => Cells::U64(Vec::new()),
             Holds::I64 => Cells::I64(Vec::new()),
@@ -440,8 +440,8 @@ impl Sparse {
         let nulls = if self.present.count == 0 { zeros.nulls(rows) } else { self.present.nulls(rows) };
         Ok(match self.cells {
             Cells::Dict(dict) => {
-                let codes = zeros.filled(dict.codes, rows);
-                return dictionary(codes, Arc::new(dict.names.values.utf8(None)), nulls);
+                let Dict { codes, names } = *dict;
+                return dictionary(zeros.filled(codes, rows), Arc::new(names.values.utf8(None)), nulls);
             }
             Cells::Str(mut strings) => {
                 strings.pad(rows);

@@ -20,6 +20,7 @@ use crate::extract::{self, Extractor};
 use crate::facts::Facts;
 use crate::flatten::Entry;
 use crate::gather::{Gathered, Part};
+use crate::hash::Hash;
 use crate::history::{Strand, Told, is_remembered};
 use crate::json::trim;
 use crate::keys::KeyTable;
