@@ -36,7 +36,7 @@ SUFFIX = ".spool"
 CHUNK_BYTES = 1024 * 1024
 """Read at once; more where a record is larger."""
 RECENT_BYTES = 64 * 1024 * 1024
-"""What a batch is closed at: a reader that keeps up finds everything in memory."""
+"""More than a batch is closed at: a reader that keeps up finds everything in memory."""
 JUMP_BITS = 32
 """A process begins at a random distance of up to this behind everything known: should files have been lost, the
 positions in them are still not used again, and so no insert token either."""
