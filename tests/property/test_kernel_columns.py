@@ -23,10 +23,12 @@ EFFORT = int(os.environ.get("CLEW_KERNEL_EFFORT", "1"))
 MIN_TIME, MAX_TIME = T0 - 10**18, T0 + 10**18
 MAX_DEPTH = 4
 TENANTS = [b"a" * 16, b"b" * 16]
+# The attribute `hidden` becomes content whole. Were it called as a wrapper of messages is, what stands beside them in it
+# would stay with the span: that is held elsewhere.
 PLAN = json.dumps(
     {
         "max_depth": MAX_DEPTH,
-        "contents": [{"name": "messages", "keys": ["messages"], "kind": "message", "form": "elements"}],
+        "contents": [{"name": "messages", "keys": ["hidden"], "kind": "message", "form": "elements"}],
     }
 )
 MAPS = ("ResourceAttributes", "SpanAttributes")
@@ -64,7 +66,7 @@ def reference(requests: list[ExportTraceServiceRequest], keys: list[bytes]) -> E
         min_time_ns=MIN_TIME,
         max_time_ns=MAX_TIME,
         max_depth=MAX_DEPTH,
-        content_keys=["messages"],
+        content_keys=["hidden"],
     )
 
 
