@@ -148,7 +148,7 @@ def _measure(case: Case, durability: str, *, embedded: bool) -> Result:
         discards = {}
         for kind in yardsticks.KINDS:
             with programs.helper("yardsticks.py", "discard", kind) as server:
-                discards[kind] = _discarded(load, server)
+                discards[kind] = discarded(load, server)
         kind = min(discards, key=lambda kind: discards[kind])
         measured = _embedded(load, durability) if embedded else _into_sink(load, durability)
     sent, used = measured["sent"], measured["cpu_s"]
@@ -180,7 +180,8 @@ def _measure(case: Case, durability: str, *, embedded: bool) -> Result:
     )
 
 
-def _discarded(load: Helper, server: Helper) -> float:
+def discarded(load: Helper, server: Helper) -> float:
+    """CPU, in us a span, of a server that forgets what the generator sends it."""
     target = f"127.0.0.1:{server.first['port']}"
     load.ask(target=target, part="warmup")
     before, used, spans = account.settled(server.pid), 0.0, 0
