@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SUFFIX = ".spool"
-CHUNK_BYTES = 1024 * 1024
-"""Read at once; more where a record is larger."""
+CHUNK_BYTES = 8 * 1024 * 1024
+"""Read at once; more where a record is larger. The part of a record at a chunk's end is read again with the next chunk:
+1 MiB cost 2.3 us for a span of 4 kB in requests of 2 MB, 8 MiB 1.5."""
 RECENT_BYTES = 64 * 1024 * 1024
 """More than a batch is closed at: a reader that keeps up finds everything in memory."""
 JUMP_BITS = 32
