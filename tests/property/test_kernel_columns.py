@@ -23,8 +23,8 @@ EFFORT = int(os.environ.get("CLEW_KERNEL_EFFORT", "1"))
 MIN_TIME, MAX_TIME = T0 - 10**18, T0 + 10**18
 MAX_DEPTH = 4
 TENANTS = [b"a" * 16, b"b" * 16]
-# The attribute `hidden` becomes content whole. Were it called as a wrapper of messages is, what stands beside them in it
-# would stay with the span: that is held elsewhere.
+# The attribute `hidden` becomes content whole. Were it called as a wrapper of messages is, what stands beside them in
+# it would stay with the span: that is held elsewhere.
 PLAN = json.dumps(
     {
         "max_depth": MAX_DEPTH,
