@@ -288,7 +288,7 @@ def held(stages: Stages) -> tuple[int, int]:
 
 def test_calls_and_suspicions_are_forgotten_after_a_day():
     stages = Stages()
-    spans = ((tool(1, "search", {}, trace_id=1, failed=True), tool(2, "search", {}, trace_id=2)),)
+    spans = (tuple(tool(run, "search", {}, trace_id=run, failed=True) for run in (1, 2)),)
     run_stages(stages, decoded([Arrival(ARRIVAL, spans)]))
     run_stages(stages, decoded([Arrival(ARRIVAL + 20 * HOUR, ((tool(3, "search", {}, trace_id=2),),))]))
     stages.enricher.tick(ARRIVAL + 24 * HOUR)
@@ -297,6 +297,15 @@ def test_calls_and_suspicions_are_forgotten_after_a_day():
     assert held(stages) == (1, 1)
     stages.enricher.tick(ARRIVAL + 45 * HOUR)
     assert held(stages) == (0, 0)
+
+
+def test_a_run_that_makes_a_call_twice_is_not_looked_at():
+    stages = Stages()
+    asks = [("search", {})]
+    turns = ((chat(2 * i + 1, asks=asks), tool(2 * i + 2, "search", {})) for i in range(3))
+    for suspects in (0, 0, 1):
+        run_stages(stages, decoded([Arrival(ARRIVAL, (next(turns),))]))
+        assert held(stages)[0] == suspects
 
 
 def test_no_more_calls_are_kept_than_there_is_room_for(monkeypatch):

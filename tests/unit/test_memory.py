@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clew_processor.enrich.ids import id_numbers, id_texts
 from clew_processor.enrich.lookup import KeyTable, SortedKeys
-from clew_processor.enrich.memory import ArrivalClock, Recent
+from clew_processor.enrich.memory import ArrivalClock, Recent, Tally
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
@@ -50,6 +50,19 @@ def test_numbers_are_remembered_as_long_as_promised_and_no_longer_than_twice_tha
             if now > added_at + 20:
                 assert not recent.among(keys(7)).any()
         assert not len(recent)
+
+
+def test_a_tally_tells_once_from_twice_from_more_also_after_a_restart():
+    tally = Tally(size=100, keep_s=10)
+    assert tally.add(keys(7, 8), np.array([1, 3])).tolist() == [1, 3]
+    kept = pickle.loads(pickle.dumps(tally.state()))
+    tally = Tally(size=100, keep_s=10)
+    tally.restore(kept)
+    assert tally.add(keys(9, 8, 7), np.array([1, 1, 1])).tolist() == [1, 3, 2]
+    assert tally.add(keys(7, 9), np.array([1, 4])).tolist() == [3, 5]
+    for now in (10, 20):
+        tally.forget(now * SECOND)
+    assert tally.add(keys(7, 8, 9), np.array([1, 1, 1])).tolist() == [1, 1, 1]
 
 
 def test_more_numbers_than_there_is_room_for_forget_the_oldest():

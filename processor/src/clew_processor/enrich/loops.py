@@ -1,7 +1,7 @@
 """Loops, found while a run goes on: what each run called, in order, and which repetitions that makes.
 
-A batch costs a few column operations; only runs in which the same call was seen before, or one failed, are looked at
-call by call. Where a run has no tool spans (bare clients), the tool calls in the models' output messages are counted
+A batch costs a few column operations; only runs that made the same call often enough, or in which one failed, are
+looked at call by call. Where a run has no tool spans (bare clients), the tool calls in the models' output messages are counted
 instead.
 """
 
@@ -17,9 +17,9 @@ import pyarrow as pa
 from clew_processor.arrow import decimals, timestamps
 from clew_processor.enrich.history import fingerprints, model_calls, requested_calls, tool_calls
 from clew_processor.enrich.ids import id_numbers, id_texts
-from clew_processor.enrich.memory import Recent
+from clew_processor.enrich.memory import Tally
 from clew_processor.enrich.run_log import RunLog
-from clew_processor.enrich.streaks import Calls, count_retries, streaks
+from clew_processor.enrich.streaks import THRESHOLD, Calls, count_retries, streaks
 from clew_processor.grouping import dense
 from clew_processor.normalise.normaliser import run_keys
 from clew_processor.words import Words
@@ -42,9 +42,10 @@ forgotten."""
 MAX_CALLS_PER_RUN = 20_000
 """A suspicious run with more tool calls than this is looked at no further: its loops stay as they are."""
 MAX_FINGERPRINTS = 1_000_000
-"""Calls in one generation of the memory of what was called before."""
+"""Calls in one generation of the memory of what was called before; there is one of tool calls and one of what models
+asked for."""
 MAX_SUSPECTS = 200_000
-"""Runs with a repeated or failed call; beyond it those longest untouched are forgotten."""
+"""Runs with a call made often or one that failed; beyond it those longest untouched are forgotten."""
 IDLE_S = 86_400
 """A call is remembered for so long, and so is a run not heard of."""
 
@@ -101,7 +102,7 @@ class LoopChanges:
 
 @dataclass(slots=True)
 class _Suspect:
-    """A run that may have made the same call twice (`repeats`) or of which a call failed (`fails`).
+    """A run that may have made the same call `THRESHOLD` times (`repeats`) or of which a call failed (`fails`).
 
     `closed` is one that is looked at no further: it is too long, or some of its calls are forgotten.
     """
@@ -127,7 +128,7 @@ class LoopFinder:
             RunLog(rows=MAX_EVENTS, keep_s=IDLE_S) for _ in range(4)
         )
         self._suspects: OrderedDict[int, _Suspect] = OrderedDict()  # by key of the run, longest untouched first
-        self._before = Recent(size=MAX_FINGERPRINTS, keep_s=IDLE_S)
+        self._made, self._asked = (Tally(size=MAX_FINGERPRINTS, keep_s=IDLE_S) for _ in range(2))
         self._batch = 0
 
     def find(self, spans: Spans, usage: Usage, now: int) -> LoopChanges:
@@ -142,13 +143,13 @@ class LoopFinder:
         self._batch += 1
         touched = np.zeros(len(spans.run_keys), np.bool_)
         touched[self._note_models(spans, usage, now)] = True
-        for log, (rows, columns) in self._called(spans):
+        for log, tally, (rows, columns) in self._called(spans):
             touched[spans.run[rows]] = True
             run = spans.run_keys[spans.run[rows]]
             log.add(run, columns, batch=self._batch, now=now)
             live = ~usage.duplicate[rows]
-            again = self._again(np.where(live, fingerprints(columns, run), np.uint64(0)))
-            self._suspect(spans, rows, again, columns["failed"] & live, now)
+            often = _often(tally, np.where(live, fingerprints(columns, run), np.uint64(0)))
+            self._suspect(spans, rows, often, columns["failed"] & live, now)
         runs = set(spans.run_keys[touched].tolist()) if self._suspects else set()
         for changed, counts in ((usage.superseded, False), (usage.reinstated, True)):
             if changed:
@@ -166,7 +167,8 @@ class LoopFinder:
             next(iter(self._suspects.values())).touched < now - IDLE_S * 10**9 or len(self._suspects) > MAX_SUSPECTS
         ):
             self._suspects.popitem(last=False)
-        self._before.forget(now)
+        self._made.forget(now)
+        self._asked.forget(now)
 
     def state(self) -> object:
         """What it remembers."""
@@ -180,7 +182,7 @@ class LoopFinder:
                 )
                 for key, suspect in self._suspects.items()
             ],
-            "before": self._before.state(),
+            "tallies": (self._made.state(), self._asked.state()),
             "batch": self._batch,
         }
 
@@ -193,13 +195,14 @@ class LoopFinder:
         for key, *told, loops in state["suspects"]:
             suspect = self._suspects[key] = _Suspect(*told)
             suspect.loops = {loop.first_span_id: loop for loop in (Loop(*one) for one in loops)}
-        self._before.restore(state["before"])
+        for tally, counted in zip((self._made, self._asked), state["tallies"], strict=True):
+            tally.restore(counted)
         self._batch = state["batch"]
 
-    def _called(self, spans: Spans) -> Iterator[tuple[RunLog, tuple[NDArray[np.integer], Columns]]]:
-        yield self._tools, tool_calls(spans)
+    def _called(self, spans: Spans) -> Iterator[tuple[RunLog, Tally, tuple[NDArray[np.integer], Columns]]]:
+        yield self._tools, self._made, tool_calls(spans)
         if spans.requested_calls.any():
-            yield self._requested, requested_calls(spans)
+            yield self._requested, self._asked, requested_calls(spans)
 
     def _note_models(self, spans: Spans, usage: Usage, now: int) -> NDArray[np.integer]:
         """Own usage, and which calls are copies: they, or what their answers ask for, are there elsewhere too.
@@ -237,19 +240,10 @@ class LoopFinder:
                 self._suspects.setdefault(key, _Suspect((tenant, trace), now, self._batch)).repeats = True
         return set(run.tolist())
 
-    def _again(self, calls: Keys) -> NDArray[np.bool_]:
-        """The calls that may repeat an earlier one of their run."""
-        place, first = dense([calls])
-        distinct = calls[first]
-        again = (np.bincount(place, minlength=len(first)) > 1) | self._before.among(distinct)
-        again &= distinct != 0
-        self._before.add(distinct[distinct != 0])
-        return again[place]
-
     def _suspect(
-        self, spans: Spans, rows: NDArray[np.integer], again: NDArray[np.bool_], failed: NDArray[np.bool_], now: int
+        self, spans: Spans, rows: NDArray[np.integer], often: NDArray[np.bool_], failed: NDArray[np.bool_], now: int
     ) -> None:
-        for mask, why in ((again, "repeats"), (failed, "fails")):
+        for mask, why in ((often, "repeats"), (failed, "fails")):
             if not mask.any():
                 continue
             _, first = dense([(spans.run[rows[mask]], len(spans.run_keys))])
@@ -335,6 +329,17 @@ class LoopFinder:
                 wasted_tokens=tokens,
                 wasted_nano=cost_nano,
             )
+
+
+def _often(tally: Tally, calls: Keys) -> NDArray[np.bool_]:
+    """The calls (`fingerprints`) that may have been made `THRESHOLD` times in their run by now."""
+    told = np.flatnonzero(calls)
+    often = np.zeros(len(calls), np.bool_)
+    if len(told):
+        place, first = dense([calls[told]])
+        made = tally.add(calls[told][first], np.bincount(place))
+        often[told] = (made >= THRESHOLD)[place]
+    return often
 
 
 def _note_extent(rows: Rows, suspects: dict[int, _Suspect]) -> None:

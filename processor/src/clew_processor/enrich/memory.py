@@ -5,12 +5,13 @@ Everything is forgotten by the time batches arrived at, never by the wall: a rep
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from clew_processor.enrich.lookup import KeySet
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from clew_processor.enrich.lookup import Keys
@@ -96,3 +97,45 @@ class Recent:
 
     def _turn(self) -> None:
         self._old, self._young = self._young, KeySet()
+
+
+class Tally:
+    """How often numbers were seen lately: never, once, or more often."""
+
+    def __init__(self, *, size: int, keep_s: float) -> None:
+        """None was seen yet.
+
+        Args:
+            size, keep_s: as of `Recent`.
+        """
+        self._once, self._often = (Recent(size=size, keep_s=keep_s) for _ in range(2))
+
+    def add(self, keys: Keys, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Counts some more.
+
+        Args:
+            keys: distinct numbers.
+            counts: how often each was seen now, at least once.
+
+        Returns:
+            How often each was seen by now; one that was seen more than twice before counts as two.
+        """
+        total: NDArray[np.int64] = counts + np.where(self._often.among(keys), 2, self._once.among(keys))
+        self._once.add(keys)
+        self._often.add(keys[total > 1])
+        return total
+
+    def forget(self, now: int) -> None:
+        """Tells it the time (`ArrivalClock`)."""
+        self._once.forget(now)
+        self._often.forget(now)
+
+    def state(self) -> object:
+        """What it remembers."""
+        return self._once.state(), self._often.state()
+
+    def restore(self, state: Any) -> None:
+        """Remembers that instead."""
+        once, often = state
+        self._once.restore(once)
+        self._often.restore(often)
