@@ -15,11 +15,11 @@ __all__ = [
     "canonical_json",
     "canonical_message",
     "content_hash",
-    "count_spans",
     "inspect",
     "inspect_logs",
     "numbered",
     "version",
+    "windows",
 ]
 
 @final
@@ -244,6 +244,37 @@ def numbered(columns: list[Any], counts: list[int]) -> tuple[bytes, bytes]:
         they first occur; and the first row of each number.
     """
 
+def windows(
+    *,
+    system: tuple[object, object],
+    tools: tuple[object, object],
+    messages: tuple[object, object],
+    roles: object,
+    counts: object,
+    tokens: object,
+    start_ns: object,
+    run: object,
+    known: list[KeySet],
+) -> tuple[list[bytes], bytes]:
+    """What each model call's window was made of, and which part of it had been read before.
+
+    Args:
+        system: for each span its instructions' 16-byte hash, as two uint64 (0 for none), and their length, uint32.
+        tools: the same of the tool definitions.
+        messages: the same of all spans' messages, those of a span together.
+        roles: who speaks in each of them, uint8, as in a column ``c.roles``.
+        counts: how many of them each span has, uint32.
+        tokens: of its prompt, int64; not above 0 where it has no window.
+        start_ns: when it began, int64.
+        run: key of its run, uint64.
+        known: the blocks that batches before had read.
+
+    Returns:
+        As bytes of int64, one for each span: tokens that are system instructions, tool definitions, the user's words,
+        the model's, results of tools, those in blocks that stand in the same window before, and those in blocks that
+        an earlier call of the run had. And the blocks that were read now, as uint64.
+    """
+
 def canonical_json(text: bytes) -> bytes:
     """The canonical form whose hash is a content's canonical hash (of other kinds than messages and results).
 
@@ -274,9 +305,6 @@ def inspect_logs(
     body: bytes | memoryview, *, max_span_bytes: int, min_time_ns: int, max_time_ns: int, max_depth: int = 64
 ) -> Verdict:
     """The same for log records: the verdict of `Decoder.decode_logs`."""
-
-def count_spans(body: bytes) -> int:
-    """How many spans an ExportTraceServiceRequest holds, by its outer frames alone; too few where it is malformed."""
 
 def version() -> str:
     """The kernel's version."""

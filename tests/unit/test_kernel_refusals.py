@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import clew_kernel
 import pytest
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -207,13 +206,6 @@ def test_empty_spans_and_empty_events_cost_a_count_only():
     assert decoded.verdicts[0].rejected == [("too_large", 1)]
     ordinary = span(events=[Span.Event(time_unix_nano=T0, name="e")] * 1_000)
     assert decode(decoder(), request(ordinary)).verdicts[0].spans == 1
-
-
-def test_count_spans_counts_by_frames():
-    two, body = request(span(), span()), request(span(), resource={}, scope="")
-    assert clew_kernel.count_spans(two.SerializeToString() + body.SerializeToString()) == 3
-    assert clew_kernel.count_spans(b"") == 0
-    assert clew_kernel.count_spans(b"\xff\xff") == 0
 
 
 def test_tenants_do_not_share_traces():

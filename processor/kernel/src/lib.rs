@@ -34,6 +34,8 @@ mod prints;
 mod python;
 #[cfg(feature = "python")]
 mod python_lookup;
+#[cfg(feature = "python")]
+mod python_windows;
 mod refusal;
 mod remainder;
 mod render;
@@ -44,6 +46,7 @@ mod shapes;
 mod text;
 mod times;
 mod transcode;
+pub mod windows;
 mod wire;
 
 pub use content::Memory;

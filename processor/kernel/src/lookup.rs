@@ -109,9 +109,13 @@ impl KeySet {
         self.0.extend(keys);
     }
 
+    pub fn contains(&self, key: u64) -> bool {
+        self.0.contains(&key)
+    }
+
     /// For each key whether it is there.
     pub fn among(&self, keys: &[u64]) -> impl Iterator<Item = bool> {
-        keys.iter().map(|key| self.0.contains(key))
+        keys.iter().map(|key| self.contains(*key))
     }
 }
 

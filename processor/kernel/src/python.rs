@@ -25,10 +25,12 @@ mod clew_kernel {
     #[pymodule_export]
     use super::{
         Batch, Decoded, DecodedLogs, Decoder, SeenChunk, Verdict, canonical_json, canonical_message,
-        content_hash, count_spans, inspect, inspect_logs, version,
+        content_hash, inspect, inspect_logs, version,
     };
     #[pymodule_export]
     use crate::python_lookup::{KeySet, KeyTable, numbered};
+    #[pymodule_export]
+    use crate::python_windows::windows;
 }
 
 /// Spans remembered at most unless told otherwise; they take 171 MB.
@@ -409,11 +411,6 @@ fn judged(
     let body = Body::of(body)?;
     let body = body.as_slice();
     Ok(Verdict(if body.len() < DETACH_BYTES { judge(body) } else { py.detach(|| judge(body)) }))
-}
-
-#[pyfunction]
-fn count_spans(body: &[u8]) -> usize {
-    crate::otlp::count_spans(body)
 }
 
 #[pyfunction]

@@ -6,7 +6,8 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::lookup;
 
-fn bytes<'py>(py: Python<'py>, values: &[i64]) -> PyResult<Bound<'py, PyBytes>> {
+/// Numbers in the machine's order.
+pub fn bytes<'py>(py: Python<'py>, values: &[i64]) -> PyResult<Bound<'py, PyBytes>> {
     PyBytes::new_with(py, size_of_val(values), |out| {
         for (eight, value) in out.chunks_exact_mut(size_of::<i64>()).zip(values) {
             eight.copy_from_slice(&value.to_ne_bytes());
@@ -55,6 +56,12 @@ impl KeyTable {
 #[pyclass(module = "clew_kernel")]
 #[derive(Default)]
 pub struct KeySet(lookup::KeySet);
+
+impl KeySet {
+    pub fn contains(&self, key: u64) -> bool {
+        self.0.contains(key)
+    }
+}
 
 #[pymethods]
 impl KeySet {

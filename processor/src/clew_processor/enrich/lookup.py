@@ -13,27 +13,31 @@ _NO_KEYS: Keys = np.zeros(0, np.uint64)
 
 
 class KeySet:
-    """Some keys."""
+    """Some keys.
+
+    Attributes:
+        kernel: the same for the kernel.
+    """
 
     def __init__(self, keys: Keys = _NO_KEYS) -> None:
-        self._set = clew_kernel.KeySet()
+        self.kernel = clew_kernel.KeySet()
         self.add(keys)
 
     def __len__(self) -> int:
-        return len(self._set)
+        return len(self.kernel)
 
     def add(self, keys: Keys) -> None:
         """Adds some more."""
-        self._set.add(keys)
+        self.kernel.add(keys)
 
     def among(self, keys: Keys) -> NDArray[np.bool_]:
         """For each of the keys: is it one of these?"""
-        return np.frombuffer(self._set.among(keys), np.bool_)
+        return np.frombuffer(self.kernel.among(keys), np.bool_)
 
     @property
     def sorted(self) -> Keys:
         """All of them, in order."""
-        return np.sort(np.frombuffer(self._set.keys(), np.uint64))
+        return np.sort(np.frombuffer(self.kernel.keys(), np.uint64))
 
 
 class SortedKeys:

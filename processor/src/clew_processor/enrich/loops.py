@@ -1,8 +1,8 @@
 """Loops, found while a run goes on: what each run called, in order, and which repetitions that makes.
 
 A batch costs a few column operations; only runs that made the same call often enough, or in which one failed, are
-looked at call by call. Where a run has no tool spans (bare clients), the tool calls in the models' output messages are counted
-instead.
+looked at call by call. Where a run has no tool spans (bare clients), the tool calls in the models' output messages are
+counted instead.
 """
 
 from __future__ import annotations

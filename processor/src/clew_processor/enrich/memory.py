@@ -12,6 +12,7 @@ import numpy as np
 from clew_processor.enrich.lookup import KeySet
 
 if TYPE_CHECKING:
+    import clew_kernel
     from numpy.typing import NDArray
 
     from clew_processor.enrich.lookup import Keys
@@ -72,6 +73,11 @@ class Recent:
         """For each of the keys: is it remembered?"""
         return self._young.among(keys) | self._old.among(keys)
 
+    @property
+    def generations(self) -> list[clew_kernel.KeySet]:
+        """What is remembered, for the kernel."""
+        return [self._young.kernel, self._old.kernel]
+
     def add(self, keys: Keys) -> None:
         """Remembers them."""
         self._young.add(keys)
@@ -106,7 +112,8 @@ class Tally:
         """None was seen yet.
 
         Args:
-            size, keep_s: as of `Recent`.
+            size: numbers in a generation at most, as of `Recent`.
+            keep_s: a number is remembered for so long, as by `Recent`.
         """
         self._once, self._often = (Recent(size=size, keep_s=keep_s) for _ in range(2))
 

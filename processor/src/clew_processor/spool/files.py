@@ -7,6 +7,8 @@ import os
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -42,8 +44,8 @@ class File(Protocol):
             OSError: what was written since the last sync may be lost, and a second sync would not tell.
         """
 
-    def read(self, offset: int, size: int) -> bytes:
-        """At most that many bytes from there; fewer at the end."""
+    def read(self, offset: int, size: int) -> bytes | memoryview:
+        """At most that many bytes from there; fewer at the end. Nobody may write to them."""
 
     def truncate(self, size: int) -> None:
         """Cuts the file to that many bytes."""
@@ -136,7 +138,7 @@ class DiskFile:
         """See `File`."""
         os.fdatasync(self._fd)
 
-    def read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> bytes | memoryview:
         """See `File`."""
         return os.pread(self._fd, size, offset)
 
@@ -155,7 +157,7 @@ class DiskFile:
 
 
 class DirectFile(DiskFile):
-    """A `File` whose appends go to the device without a copy in the page cache, whole blocks at a time.
+    """A `File` written to and read from the device without a copy in the page cache, whole blocks at a time.
 
     The last block is written again with what comes next; until then zeros fill it.
     """
@@ -172,7 +174,8 @@ class DirectFile(DiskFile):
         """
         super().__init__(path)
         self._blocks = blocks
-        self._direct: int | None = os.open(path, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+        self._direct = os.open(path, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
+        self._sealed = False
         self._begun = b""  # of the last block
 
     def append(self, parts: Sequence[bytes | memoryview]) -> None:
@@ -201,18 +204,22 @@ class DirectFile(DiskFile):
         self._size = at + used
         self._begun = bytes(blocks[used - begun : used])
 
-    def read(self, offset: int, size: int) -> bytes:
+    def read(self, offset: int, size: int) -> memoryview:
         """See `File`."""
-        data = super().read(offset, min(size, max(0, self._size - offset)))
-        # Rarely read twice, and nothing else of the file is in the page cache: other things are better kept there.
-        os.posix_fadvise(self._fd, offset, size, os.POSIX_FADV_DONTNEED)
-        return data
+        skipped = offset % BLOCK_BYTES
+        stop = skipped + min(size, max(0, self._size - offset))
+        memory = _blocks_for(stop)
+        filled = 0
+        while filled < stop and (count := os.preadv(self._direct, [memory[filled:]], offset - skipped + filled)):
+            filled += count
+            if filled % BLOCK_BYTES:  # the file's end
+                break
+        return memory[skipped : min(stop, filled)].toreadonly()
 
     def seal(self) -> None:
         """See `File`."""
-        if self._direct is not None:
-            os.close(self._direct)
-            self._direct = None
+        if not self._sealed:
+            self._sealed = True
             with suppress(OSError):  # who reads it knows its end
                 os.ftruncate(self._fd, self._size)
 
@@ -229,10 +236,11 @@ class DirectFile(DiskFile):
     def close(self) -> None:
         """See `File`."""
         self.seal()
+        os.close(self._direct)
         super().close()
 
     def _write(self, size: int, at: int) -> None:
-        assert self._direct is not None, "it is sealed"
+        assert not self._sealed
         written = 0
         while written < size:  # a device about to be full takes a part; the rest tells why
             written += os.pwrite(self._direct, self._blocks[written:size], at + written)
@@ -308,6 +316,17 @@ class DiskFiles:
             os.close(directory)
 
 
+def _blocks_for(size: int) -> memoryview:
+    """Memory for so many bytes: whole blocks that begin where one may.
+
+    From the heap, which gives again what was freed: new pages of the system's cost more than reading.
+    """
+    blocks = -(-size // BLOCK_BYTES)
+    memory = np.empty((blocks + 1) * BLOCK_BYTES, np.uint8)
+    begin = -memory.ctypes.data % BLOCK_BYTES
+    return memory.data[begin : begin + blocks * BLOCK_BYTES]
+
+
 def _takes_direct_writes(path: Path) -> bool:
     """Whether whole blocks can be written past the page cache there; some file systems say so only when it is tried."""
     if not hasattr(os, "O_DIRECT"):
@@ -327,7 +346,8 @@ def _takes_direct_writes(path: Path) -> bool:
 
 
 BLOCK_BYTES = 4096
-"""No device in use wants direct writes in larger pieces (open(2) of Linux: the logical block size, 512 mostly)."""
+"""No device in use wants to be read or written directly in larger pieces (open(2) of Linux: the logical block size, 512
+mostly)."""
 _DIRECT_BYTES = 2 * 1024 * 1024
 """Written at once. Small enough to stay in a processor's cache between the copy and the device."""
 _TEMPORARY = ".new"

@@ -336,7 +336,7 @@ class Log:
 
     def _resume(self, segment: _Segment, position: int) -> int:
         """Where the next undamaged header begins; the segment's end if there is none."""
-        whole = _read(segment.file, position - segment.base, segment.end - position)
+        whole = bytes(_read(segment.file, position - segment.base, segment.end - position))
         rest = memoryview(whole)
         at = -1
         while (at := whole.find(MAGIC, at + 1)) >= 0:
@@ -347,7 +347,7 @@ class Log:
 
     def _is_blank(self, segment: _Segment, position: int) -> bool:
         """Whether there are only zeros from there on."""
-        return not _read(segment.file, position - segment.base, segment.end - position).strip(b"\0")
+        return not bytes(_read(segment.file, position - segment.base, segment.end - position)).strip(b"\0")
 
     def _new_segment(self) -> _Segment:
         with self._lock:
@@ -401,7 +401,7 @@ class Log:
             file = self._files.open(name)
             size = file.size()
             self._used = max(self._used, base + size, base + SEGMENT_HEADER_BYTES)
-            header = _read_header(_read(file, 0, SEGMENT_HEADER_BYTES))
+            header = _read_header(bytes(_read(file, 0, SEGMENT_HEADER_BYTES)))
             segment = _Segment(name, base, _salt(base, self.id), file, header or _Header(0, 0, 0), base + size)
             if header is not None:
                 if segments:
@@ -451,12 +451,12 @@ class Log:
             segment.file.sync()
         except OSError as error:  # a second sync would not tell: only what is written anew can be believed
             log.warning("spool: %s is written again: %s", segment.name, error)
-            self._files.replace(segment.name, _read(segment.file, 0, segment.file.size()))
+            self._files.replace(segment.name, bytes(_read(segment.file, 0, segment.file.size())))
             segment.file.close()
             segment.file = self._files.open(segment.name)
 
 
-def _read(file: File, offset: int, size: int) -> bytes:
+def _read(file: File, offset: int, size: int) -> bytes | memoryview:
     """Reads; zeros where the device cannot."""
     try:
         return file.read(offset, size)

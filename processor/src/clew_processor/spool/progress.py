@@ -41,7 +41,7 @@ class Progress:
         if missing > 0:
             with suppress(OSError):  # later there may be no room
                 self._file.append([bytes(missing)])
-        slots = [slot for at in (0, _SLOT.size) if (slot := _read(self._file.read(at, _SLOT.size)))]
+        slots = [slot for at in (0, _SLOT.size) if (slot := _read(bytes(self._file.read(at, _SLOT.size))))]
         self._serial, self.mark = max(slots, key=lambda slot: slot[0], default=(0, Mark()))
 
     def set(self, mark: Mark) -> None:
