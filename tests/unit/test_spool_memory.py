@@ -271,9 +271,32 @@ def test_what_is_appended_past_the_page_cache_is_there_whatever_its_size(file, t
         assert written.startswith(whole)
         assert len(written) - len(whole) < BLOCK_BYTES
         assert not written[len(whole) :].strip(b"\0")
-    assert file.read(4000, 200) == whole[4000:4200]
     file.seal()
     assert (tmp_path / "log").read_bytes() == whole
+
+
+def test_what_is_read_past_the_page_cache_is_what_stands_there_wherever_it_begins(file, monkeypatch):
+    chance = Random(8)
+    whole = chance.randbytes((5 << 20) + 1234)
+    file.append([whole])
+    read = os.preadv
+
+    def a_block_at_a_time(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        return read(descriptor, [buffers[0][:BLOCK_BYTES]], offset)
+
+    places = [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, len(whole) - 1235, len(whole) - 1, len(whole), len(whole) + 9]
+    places += [chance.randrange(len(whole)) for _ in range(20)]
+    for sealed in (False, True):
+        for at in places:
+            for size in (0, 1, 100, BLOCK_BYTES, 70_000, 3 << 20):
+                found = file.read(at, size)
+                assert found == whole[at : at + size]
+                assert memoryview(found).readonly
+        if not sealed:
+            file.append([b"more"])
+            whole += b"more"
+            file.seal()
+            monkeypatch.setattr("os.preadv", a_block_at_a_time)
 
 
 def test_after_a_failed_write_past_the_page_cache_the_file_is_cut_and_goes_on(file, tmp_path, monkeypatch):

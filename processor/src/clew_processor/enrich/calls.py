@@ -395,7 +395,11 @@ class CallIndex:
             if name == "response":
                 gone[which[~fresh]] = True
         for name, table in self._tables.items():
-            twice = table.add(getattr(calls, name))
+            keys = getattr(calls, name)
+            if name == "parent":  # one that came with the batch is not waited for, and mostly no such call
+                keys = keys.copy()
+                keys[here[~alike]] = 0
+            twice = table.add(keys)
             if name == "response":
                 found.append(base + twice)
         new = base + np.arange(len(rows))
