@@ -5,6 +5,7 @@ from typing import Any, final
 
 __all__ = [
     "Batch",
+    "Beside",
     "Decoded",
     "DecodedLogs",
     "Decoder",
@@ -203,6 +204,29 @@ class Decoder:
         """
 
 @final
+class Beside:
+    """Calls that agree in something and ended at about the same time: in one run, or one of the two a root.
+
+    Some calls are a tuple of columns, buffers all of a length: number (int64), what they agree in and the same with the
+    run in it (uint64, 0 for nothing), when they ended (int64, ns), and whether they are a root (uint8).
+    """
+
+    def __new__(cls, first: int, *, slot_bits: int, apart_ns: int, crowd: int) -> Beside:
+        """None yet. They are put in rows of a column, which goes on at row ``first``.
+
+        Time is cut in slots of 2 to the power ``slot_bits`` ns; calls agree in one slot, or in two of which one ended
+        up to ``apart_ns`` from the other's slot. Where more than ``crowd`` agree in a slot nothing is told.
+        """
+    def add(self, some: tuple[object, object, object, object, object]) -> bytes:
+        """Puts calls at the end, numbered by their rows. Numbers of those that agree with others, and of these."""
+    def find(self, some: tuple[object, object, object, object, object]) -> bytes:
+        """Rows of the calls that agree with some."""
+    def without_crowds(self, some: tuple[object, object, object, object, object]) -> tuple[bytes, bytes]:
+        """What they agree in, both columns, 0 where too many of their slot do."""
+    def forget(self, oldest: int) -> None:
+        """Forgets the rows before this one."""
+
+@final
 class KeyTable:
     """Where each of some 64-bit keys stands, in a column that grows at its end and is forgotten from its beginning.
 
@@ -212,8 +236,8 @@ class KeyTable:
 
     def __new__(cls, first: int = 0) -> KeyTable:
         """Empty; the column goes on at row ``first``."""
-    def find(self, wanted: object, most: int = ...) -> tuple[bytes, bytes]:
-        """All places of some keys: index in ``wanted``, and row. Of a key with more than ``most`` one beyond that."""
+    def find(self, wanted: object) -> tuple[bytes, bytes]:
+        """All places of some keys: index in ``wanted``, and row."""
     def add(self, column: object) -> bytes:
         """Puts keys at the end. Returns, in order, the index of those that stand there twice among themselves."""
     def forget(self, oldest: int) -> None:

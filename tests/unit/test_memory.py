@@ -147,12 +147,10 @@ def test_a_table_grows_without_losing_anything():
     assert len(which) == (count.astype(np.int64) ** 2).sum()
 
 
-def test_a_key_with_many_places_tells_only_that_there_are_more_than_asked_for():
+def test_a_key_with_many_places_tells_them_all():
     table = KeyTable()
     table.add(keys(*[7] * 10, 8))
     assert places(table, [7, 8]) == [*((0, row) for row in range(10)), (1, 10)]
-    which, _ = table.find(keys(7, 8), most=3)
-    assert which.tolist() == [0, 0, 0, 0, 1]
 
 
 @settings(max_examples=100)

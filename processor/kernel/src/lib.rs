@@ -2,6 +2,7 @@
 //!
 //! [`decode::decode`] is the whole of it. Without the feature `python` this is a plain Rust crate.
 
+pub mod beside;
 mod cells;
 mod columns;
 mod content;
@@ -32,6 +33,8 @@ pub mod plan;
 mod prints;
 #[cfg(feature = "python")]
 mod python;
+#[cfg(feature = "python")]
+mod python_beside;
 #[cfg(feature = "python")]
 mod python_lookup;
 #[cfg(feature = "python")]

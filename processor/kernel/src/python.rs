@@ -28,6 +28,8 @@ mod clew_kernel {
         content_hash, inspect, inspect_logs, version,
     };
     #[pymodule_export]
+    use crate::python_beside::Beside;
+    #[pymodule_export]
     use crate::python_lookup::{KeySet, KeyTable, numbered};
     #[pymodule_export]
     use crate::python_windows::windows;

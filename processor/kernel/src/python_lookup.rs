@@ -1,19 +1,15 @@
 //! `lookup` for Python: columns come as buffers (numpy arrays), and go as bytes.
 
+use arrow_buffer::{ArrowNativeType, ToByteSlice};
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::lookup;
 
-/// Numbers in the machine's order.
-pub fn bytes<'py>(py: Python<'py>, values: &[i64]) -> PyResult<Bound<'py, PyBytes>> {
-    PyBytes::new_with(py, size_of_val(values), |out| {
-        for (eight, value) in out.chunks_exact_mut(size_of::<i64>()).zip(values) {
-            eight.copy_from_slice(&value.to_ne_bytes());
-        }
-        Ok(())
-    })
+/// A column in the machine's order.
+pub fn bytes<'py, T: ArrowNativeType>(py: Python<'py>, column: &[T]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, column.to_byte_slice())
 }
 
 #[pyclass(module = "clew_kernel")]
@@ -28,24 +24,22 @@ impl KeyTable {
         Self(lookup::KeyTable::from_row(first))
     }
 
-    #[pyo3(signature = (wanted, most=usize::MAX))]
     fn find<'py>(
         &self,
         py: Python<'py>,
         wanted: PyBuffer<u64>,
-        most: usize,
     ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
         let (mut indices, mut rows) = (Vec::new(), Vec::new());
-        self.0.find(&wanted.to_vec(py)?, most, |index, row| {
+        self.0.find(&wanted.to_vec(py)?, usize::MAX, |index, row| {
             indices.push(index as i64);
             rows.push(row as i64);
         });
-        Ok((bytes(py, &indices)?, bytes(py, &rows)?))
+        Ok((bytes(py, &indices), bytes(py, &rows)))
     }
 
     fn add<'py>(&mut self, py: Python<'py>, column: PyBuffer<u64>) -> PyResult<Bound<'py, PyBytes>> {
         let twice = self.0.add(&column.to_vec(py)?);
-        bytes(py, &twice.into_iter().map(|index| index as i64).collect::<Vec<_>>())
+        Ok(bytes(py, &twice.into_iter().map(|index| index as i64).collect::<Vec<_>>()))
     }
 
     fn forget(&mut self, oldest: u64) {
@@ -87,8 +81,8 @@ impl KeySet {
         })
     }
 
-    fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        bytes(py, &self.0.iter().map(|key| key as i64).collect::<Vec<_>>())
+    fn keys<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        bytes(py, &self.0.iter().collect::<Vec<_>>())
     }
 }
 
@@ -109,5 +103,5 @@ pub fn numbered<'py>(
     }
     let (numbers, firsts) = combined.numbered();
     let wide = |narrow: Vec<u32>| narrow.into_iter().map(i64::from).collect::<Vec<_>>();
-    Ok((bytes(py, &wide(numbers))?, bytes(py, &wide(firsts))?))
+    Ok((bytes(py, &wide(numbers)), bytes(py, &wide(firsts))))
 }

@@ -42,6 +42,5 @@ pub fn windows<'py>(
     };
     let told = told_by(&calls, |key| known.iter().any(|set| set.contains(key)));
     let columns = told.parts.iter().chain([&told.repeated, &told.reread]);
-    let read: Vec<i64> = told.read.iter().map(|key| *key as i64).collect();
-    Ok((columns.map(|column| bytes(py, column)).collect::<PyResult<_>>()?, bytes(py, &read)?))
+    Ok((columns.map(|column| bytes(py, column)).collect(), bytes(py, &told.read)))
 }

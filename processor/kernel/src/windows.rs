@@ -8,11 +8,11 @@ use hashbrown::HashMap;
 
 /// What a window is made of: system, tools, user, history (what the model itself said before), tool results.
 pub const PARTS: usize = 5;
-const SYSTEM: usize = 0;
-const TOOLS: usize = 1;
-const USER: usize = 2;
+const SYSTEM: u8 = 0;
+const TOOLS: u8 = 1;
+const USER: u8 = 2;
 /// By the number of a role in `c.roles`: none, system, user, assistant, tool.
-const PART_OF_ROLE: [usize; 5] = [USER, SYSTEM, USER, 3, 4];
+const PART_OF_ROLE: [u8; 5] = [USER, SYSTEM, USER, 3, 4];
 
 /// Contents of a column: each one's hash, of which half is enough to tell them apart, 0 for none; and its length.
 #[derive(Debug, Default)]
@@ -50,15 +50,15 @@ pub struct Windows {
 }
 
 struct Block {
-    part: usize,
+    part: u8,
     bytes: u32,
     key: u64,
 }
 
 /// The spans whose windows have a certain block: the first and the last of those looked at.
 struct Readers {
-    first: usize,
-    last: usize,
+    first: u32,
+    last: u32,
 }
 
 /// The windows of a batch's calls.
@@ -74,27 +74,29 @@ pub fn windows(calls: &Calls, known: impl Fn(u64) -> bool) -> Windows {
         read: Vec::new(),
     };
     let (blocks, spans) = blocks(calls);
-    let mut order: Vec<(i64, usize)> = spans
+    let mut order: Vec<(i64, u32)> = calls
+        .start_ns
         .iter()
-        .enumerate()
-        .filter(|(_, blocks)| !blocks.is_empty())
-        .map(|(row, _)| (calls.start_ns.get(row).copied().unwrap_or(0), row))
+        .zip(0..)
+        .zip(&spans)
+        .filter_map(|((start_ns, row), blocks)| (!blocks.is_empty()).then_some((*start_ns, row)))
         .collect();
     order.sort_unstable();
     let mut readers =
         HashMap::<u64, Readers, RandomState>::with_capacity_and_hasher(blocks.len(), RandomState::default());
-    for (_, row) in order {
+    for (_, number) in order {
+        let row = number as usize;
         let window = spans.get(row).and_then(|span| blocks.get(span.clone())).unwrap_or_default();
         let tokens = calls.tokens.get(row).copied().unwrap_or(0);
         for (block, share) in window.iter().zip(shares(window, tokens)) {
-            let before = readers.entry(block.key).or_insert(Readers { first: row, last: usize::MAX });
-            let repeats = before.last == row;
+            let before = readers.entry(block.key).or_insert(Readers { first: number, last: u32::MAX });
+            let repeats = before.last == number;
             // Blocks without text (content that was left out before it was sent) are alike and need not be the same.
-            let rereads = before.first != row || known(block.key);
-            before.last = row;
+            let rereads = before.first != number || known(block.key);
+            before.last = number;
             let text = block.bytes > 0;
             let columns = [
-                told.parts.get_mut(block.part),
+                told.parts.get_mut(usize::from(block.part)),
                 (repeats && text).then_some(&mut told.repeated),
                 (rereads && text).then_some(&mut told.reread),
             ];

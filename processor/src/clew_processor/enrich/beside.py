@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+import clew_kernel
 import numpy as np
 
-from clew_processor.enrich.lookup import KeyTable, mixed
+from clew_processor.enrich.lookup import mixed
 from clew_processor.enrich.remembered import EMBEDDINGS, TOOL
 from clew_processor.enrich.same import CROWD, ENDS_APART_NS, SLOT_BITS
 
@@ -29,7 +30,7 @@ class Agreeing(NamedTuple):
     common: Keys
     within: Keys
     end_ns: NDArray[np.int64]
-    root: NDArray[np.bool_]
+    root: NDArray[np.uint8]
 
 
 def common_keys(
@@ -60,12 +61,12 @@ class Beside:
     def __init__(self) -> None:
         self._seen_by: Counter[tuple[str, str]] = Counter()  # service and instrumentation -> pieces with calls of it
         self._without_id = 0
-        self._tables: tuple[KeyTable, KeyTable, KeyTable] | None = None
+        self._calls: clew_kernel.Beside | None = None
 
     @property
     def active(self) -> bool:
         """May there be any?"""
-        return self._tables is not None
+        return self._calls is not None
 
     def count(self, calls: Calls, sign: int) -> None:
         """Some calls are remembered now (1), or no longer (-1)."""
@@ -85,88 +86,40 @@ class Beside:
         """
         services = Counter(service for service, _ in self._seen_by)
         if not self._without_id or max(services.values(), default=0) < 2:
-            self._tables = None
+            self._calls = None
             return []
-        if self._tables is None:
+        if self._calls is None:
             earlier = list(earlier)
             first = earlier[0].base if earlier else calls.base
-            self._tables = KeyTable(first), KeyTable(first), KeyTable(first)
+            self._calls = clew_kernel.Beside(first, slot_bits=SLOT_BITS, apart_ns=ENDS_APART_NS, crowd=CROWD)
             for part in earlier:
-                self._add(agreeing(part))
-        new = agreeing(calls)
-        found = self._find(new, 0)
-        found += self._add(new)
-        for ends in (-ENDS_APART_NS, ENDS_APART_NS):
-            found += self._find(new, ends)
-        return found
+                self._calls.add(agreeing(part))
+        return [np.frombuffer(self._calls.add(agreeing(calls)), np.int64)]
 
     def others(self, some: Agreeing) -> list[NDArray[np.int64]]:
         """Numbers of the calls that agree with some."""
-        if self._tables is None:
-            return []
-        return [numbers for ends in (0, -ENDS_APART_NS, ENDS_APART_NS) for numbers in self._find(some, ends)]
+        return [] if self._calls is None else [np.frombuffer(self._calls.find(some), np.int64)]
 
     def without_crowds(self, some: Agreeing) -> tuple[Keys, Keys]:
         """`common` and `within`, 0 where so many agree that nothing can be told by it."""
-        if self._tables is None:
+        if self._calls is None:
             return np.zeros_like(some.common), np.zeros_like(some.within)
-        slot = some.end_ns >> SLOT_BITS
-        told = []
-        for table, key in zip(self._tables, (some.within, some.common), strict=False):
-            which, _ = table.find(_in_slot(key, slot), most=CROWD)
-            told.append(np.where(np.bincount(which, minlength=len(key)) <= CROWD, key, np.uint64(0)))
-        return told[1], told[0]
+        common, within = self._calls.without_crowds(some)
+        return np.frombuffer(common, np.uint64), np.frombuffer(within, np.uint64)
 
     def forget(self, oldest: int) -> None:
         """Forgets the calls before this number."""
-        for table in self._tables or ():
-            table.forget(oldest)
+        if self._calls is not None:
+            self._calls.forget(oldest)
 
     def restart(self) -> None:
         """Forgets all."""
         self._seen_by.clear()
         self._without_id = 0
-        self._tables = None
-
-    def _add(self, some: Agreeing) -> list[NDArray[np.int64]]:
-        slot = some.end_ns >> SLOT_BITS
-        keys = _in_slot(some.common, slot)
-        roots = np.where(some.root, keys, np.uint64(0))
-        columns = (_in_slot(some.within, slot), keys, roots)
-        in_run, everywhere, of_roots = (
-            table.add(column) for table, column in zip(self._tables or (), columns, strict=True)
-        )
-        found = [some.number[in_run]]
-        if len(of_roots) or some.root.any():
-            with_root = np.isin(keys[everywhere], roots[some.root])
-            found.append(some.number[everywhere[with_root]])
-        return found
-
-    def _find(self, some: Agreeing, ends: int) -> list[NDArray[np.int64]]:
-        if self._tables is None:
-            return []
-        in_run, everywhere, of_roots = self._tables
-        slot = (some.end_ns + ends) >> SLOT_BITS
-        moved = (slot != some.end_ns >> SLOT_BITS) | (ends == 0)
-        within = _in_slot(np.where(moved, some.within, np.uint64(0)), slot)
-        common = _in_slot(np.where(moved, some.common, np.uint64(0)), slot)
-        found = []
-        for table, keys in (
-            (in_run, within),
-            (of_roots, common),
-            (everywhere, np.where(some.root, common, np.uint64(0))),
-        ):
-            which, numbers = table.find(keys, most=CROWD)
-            few = (np.bincount(which, minlength=len(keys)) <= CROWD)[which]
-            found += [some.number[which[few]], numbers[few]]
-        return found
+        self._calls = None
 
 
 def agreeing(calls: Calls) -> Agreeing:
     """All of some calls."""
     numbers = np.arange(calls.base, calls.base + calls.rows)
-    return Agreeing(numbers, calls.common, calls.within, calls.end_ns, calls.parent == 0)
-
-
-def _in_slot(keys: Keys, slot: NDArray[np.int64]) -> Keys:
-    return np.where(keys != 0, mixed(keys, slot.view(np.uint64)) | np.uint64(1), np.uint64(0))
+    return Agreeing(numbers, calls.common, calls.within, calls.end_ns, (calls.parent == 0).view(np.uint8))

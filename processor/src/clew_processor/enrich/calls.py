@@ -445,7 +445,7 @@ class CallIndex:
     def _agreeing(self, numbers: NDArray[np.int64]) -> Agreeing:
         columns = (self._taken(numbers, name) for name in ("common", "within", "end_ns", "parent"))
         common, within, end_ns, parent = columns
-        return Agreeing(numbers, common, within, end_ns, parent == 0)
+        return Agreeing(numbers, common, within, end_ns, (parent == 0).view(np.uint8))
 
     def _placed(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], Keys]:
         """Of some calls those that may have a note, and notes: number, and key of where they belong."""

@@ -90,14 +90,9 @@ class KeyTable:
         """Empty; the column goes on at row `first`."""
         self._table = clew_kernel.KeyTable(first)
 
-    def find(self, keys: Keys, most: int = 2**62) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """All places of some keys: index in `keys`, and row of the column.
-
-        Args:
-            keys: to be looked up.
-            most: of a key that stands there more often, one place more than this is enough.
-        """
-        which, rows = self._table.find(keys, most)
+    def find(self, keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All places of some keys: index in `keys`, and row of the column."""
+        which, rows = self._table.find(keys)
         return np.frombuffer(which, np.int64), np.frombuffer(rows, np.int64)
 
     def add(self, keys: Keys) -> NDArray[np.int64]:
