@@ -253,8 +253,8 @@ class KeySet:
         """Adds keys."""
     def among(self, column: object) -> bytes:
         """For each key one byte: 1 if it is there, else 0."""
-    def keys(self) -> bytes:
-        """All of them, as uint64, in no order."""
+    def sorted(self) -> bytes:
+        """All of them, as uint64, in order."""
 
 def numbered(columns: list[Any], counts: list[int]) -> tuple[bytes, bytes]:
     """Rows grouped by several columns of codes.

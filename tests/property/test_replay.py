@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clew_processor import state
 from clew_processor.enrich import calls, loops, open_spans
 from clew_processor.sample import sampler
 from shared.genai import at, tool
@@ -25,9 +26,9 @@ TESTS = Path(__file__).parents[1]
 
 
 def limits(**small: int) -> ExitStack:
-    """What is remembered at most, made small, by name of the constant."""
+    """What is remembered at most, and what counts as much, made small, by name of the constant."""
     stack = ExitStack()
-    for module in (calls, loops, open_spans, sampler):
+    for module in (calls, loops, open_spans, sampler, state):
         for name, value in small.items():
             if hasattr(module, name):
                 stack.enter_context(patch.object(module, name, value))
@@ -37,7 +38,7 @@ def limits(**small: int) -> ExitStack:
 TINY = {
     "MAX_CALLS": 60, "MAX_RESPONSES": 20, "MAX_AGENT_RUNS": 8, "_APART": 2, "_SLICES": 4,
     "MAX_EVENTS": 150, "MAX_CALLS_PER_RUN": 60, "MAX_FINGERPRINTS": 40, "SLACK_ROWS": 20, "MAX_BATCHES": 3,
-    "MAX_REMEMBERED": 6, "MOST": 4,
+    "MAX_REMEMBERED": 6, "MOST": 4, "LEAST_BYTES": 0,
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 TABLES = ("otel_traces", "otel_traces_trace_id_ts", "run_deltas", "usage_1m", "loop_versions", "gates", "ledger_1m")
 
@@ -171,11 +171,12 @@ def _mid_checkpoint(times: int, chance: random.Random) -> None:
     moment = _Moment(times)
 
     def make(real: Callable[..., None]) -> Callable[..., None]:
-        def replace(self: DiskFiles, name: str, data: bytes) -> None:
+        def replace(self: DiskFiles, name: str, parts: Sequence[bytes | memoryview]) -> None:
             if name.startswith("checkpoint-") and moment.has_come():
-                real(self, f"{name}.new", data[: chance.randint(0, len(data) - 1)])
+                data = b"".join(parts)
+                real(self, f"{name}.new", [data[: chance.randint(0, len(data) - 1)]])
                 die()
-            real(self, name, data)
+            real(self, name, parts)
 
         return replace
 
@@ -273,10 +274,10 @@ def _room(path: Path) -> None:
         return append
 
     def bounded_replace(real: Callable[..., None]) -> Callable[..., None]:
-        def replace(self: DiskFiles, name: str, data: bytes) -> None:
-            if left() < len(data):
+        def replace(self: DiskFiles, name: str, parts: Sequence[bytes | memoryview]) -> None:
+            if left() < sum(map(len, parts)):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            real(self, name, data)
+            real(self, name, parts)
 
         return replace
 

@@ -298,7 +298,8 @@ class SimFiles:
             raise FileNotFoundError(errno.ENOENT, name)
         return bytes(inode.cache)
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
+        data = b"".join(parts)
         moment = self._disk.begin(self._life, "replace")
         if moment == "in" and self._disk.chance.random() < 0.5:  # before it gets its name
             unfinished = Inode()
@@ -511,20 +512,20 @@ class SimStages:
                 found.append(placed.start)
         return found
 
-    def state(self) -> bytes:
-        numbers = [*self._runs, self._version, self._minute, self._in_minute, *self._seen]
-        return struct.pack(f"<{len(numbers)}Q", *numbers)
+    def state(self) -> list[bytes | memoryview]:
+        numbers = [*self._runs, self._version, self._minute, self._in_minute]
+        return [struct.pack(f"<{len(some)}Q", *some) for some in (numbers, self._seen)]
 
-    def restore(self, state: bytes | None) -> None:
+    def restore(self, state: Sequence[bytes | memoryview] | None) -> None:
         self._forget()
         if state is None:
             return
-        if len(state) % 8 or len(state) < 8 * (RUNS + 3):
+        if len(state) != 2 or len(state[0]) != 8 * (RUNS + 3):
             raise ValueError("not ours")
-        numbers = struct.unpack(f"<{len(state) // 8}Q", state)
+        numbers, seen = (struct.unpack(f"<{len(part) // 8}Q", part) for part in state)
         self._runs = list(numbers[:RUNS])
-        self._version, self._minute, self._in_minute = numbers[RUNS : RUNS + 3]
-        self._seen = dict.fromkeys(numbers[RUNS + 3 :])
+        self._version, self._minute, self._in_minute = numbers[RUNS:]
+        self._seen = dict.fromkeys(seen)
 
     @property
     def in_minute(self) -> int:

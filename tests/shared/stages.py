@@ -5,9 +5,7 @@ Run as a program it prints a hash of every table of the recorded batches, for an
 
 from __future__ import annotations
 
-import io
 import json
-import pickle
 import random
 import sys
 from dataclasses import dataclass, replace
@@ -22,6 +20,7 @@ from clew_processor.enrich.pricing import PriceBook
 from clew_processor.enrich.runs import run_rows
 from clew_processor.normalise.normaliser import Normaliser
 from clew_processor.sample.sampler import Sampler
+from clew_processor.state import packed, unpacked
 from clew_processor.write.rows import content_rows, span_rows
 from shared.genai import agent, at, chat, gate, outcome, tool
 from shared.otlp import request, span
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from clew_processor.decode.decoder import DecodedBatch
 
 _PRICES = PriceBook()
-_STATE_MODULES = ("clew_processor.", "numpy", "pyarrow")
 SECOND = 10**9
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 
@@ -76,25 +74,17 @@ class Stages:
         made = {name: ipc(rows) for name, rows in tables.items() if rows is not None}
         return made | {"late duplicates": str(enriched.usage.late_duplicates).encode()}
 
-    def saved(self) -> bytes:
+    def saved(self) -> list[bytes | memoryview]:
         """A checkpoint."""
-        return pickle.dumps((self._version, self.enricher.state(), self.sampler.state()), protocol=5)
+        return packed((self._version, self.enricher.state(), self.sampler.state()))
 
-    def restored(self, checkpoint: bytes) -> Stages:
+    def restored(self, checkpoint: list[bytes | memoryview]) -> Stages:
         """New stages that go on from a checkpoint."""
         stages = Stages(**self._made)
-        stages._version, enricher, sampler = _Unpickler(io.BytesIO(checkpoint)).load()
+        stages._version, enricher, sampler = unpacked(checkpoint)
         stages.enricher.restore(enricher)
         stages.sampler.restore(sampler)
         return stages
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes nothing but what a checkpoint may hold."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        assert module.startswith(_STATE_MODULES) or module in ("builtins", "collections"), (module, name)
-        return super().find_class(module, name)
 
 
 def ipc(rows: pa.Table) -> bytes:

@@ -40,9 +40,9 @@ class MemoryFiles:
             raise FileNotFoundError(name)
         return self.content[name]
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
         self.steps("file is about to be written")
-        self.content[name] = data
+        self.content[name] = b"".join(parts)
         self.steps("file is written")
 
 

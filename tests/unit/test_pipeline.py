@@ -145,7 +145,9 @@ def test_orders_to_retry_are_handed_on():
     assert pipeline().process(batch, ()).retries == batch.records
 
 
-@pytest.mark.parametrize("state", [b"", b"\x80no pickle", packed("other"), packed((0, 1, 2, 3)), packed((1, 2))])
+@pytest.mark.parametrize(
+    "state", [[], [b""], [b"\x80no pickle"], packed("other"), packed((0, 1, 2, 3)), packed((1, 2))]
+)
 def test_a_state_that_is_not_ours_is_refused_and_nothing_is_remembered(state):
     stages = pipeline()
     stages.process(spans(1), ())
@@ -161,6 +163,22 @@ def test_state_cannot_make_things_that_no_state_is_made_of():
 
     with pytest.raises(ValueError, match="not a part of state"):
         pipeline().restore(packed(Hostile()))
+
+
+@pytest.mark.parametrize("few", [1, 400])
+def test_spans_that_came_are_known_however_often_the_stages_start_again(few):
+    def new() -> Pipeline:
+        return Pipeline(lambda _: new_stages(resend_horizon_s=600), RULES, Metrics())
+
+    sent = [spans(*range(first, first + few)) for first in (1, 1001, 2001)]
+    stages, again = new(), []
+    for count, batch in enumerate(sent, 1):
+        assert rows(stages.process(batch, ()), "otel_traces") == few
+        state = stages.state()
+        stages = new()
+        stages.restore(state)
+        again += [rows(stages.process(earlier, ()), "otel_traces") for earlier in sent[:count]]
+    assert not any(again)
 
 
 def costs(processed: Processed) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from clew_processor.spool.record import Kind, Record
 from shared.simulation import Disk, SimFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from clew_processor.spool.batches import Batch
 
@@ -52,15 +52,15 @@ class Stages:
     def culprits(self, batch: Batch) -> list[int]:
         return [placed.start for placed in batch.records if self.fails([bytes(placed.record.body)])]
 
-    def state(self) -> bytes:
-        return struct.pack("<Q", self.seen)
+    def state(self) -> list[bytes | memoryview]:
+        return [struct.pack("<Q", self.seen)]
 
-    def restore(self, state: bytes | None) -> None:
+    def restore(self, state: Sequence[bytes | memoryview] | None) -> None:
         self.seen = 0
         if state is not None:
-            if len(state) != 8:
+            if [*map(len, state)] != [8]:
                 raise ValueError("not ours")
-            (self.seen,) = struct.unpack("<Q", state)
+            (self.seen,) = struct.unpack("<Q", state[0])
 
 
 class Sink:
@@ -231,7 +231,7 @@ def test_a_checkpoint_of_another_version_is_not_used_and_nothing_is_stored_twice
     line = Line()
     line.write("a", "b")
     line.run()
-    line.stages.state = lambda: b"another form"
+    line.stages.state = lambda: [b"another form"]
     line.consumer.checkpoint()
     line.write("c")
     line.restart()

@@ -340,7 +340,7 @@ def test_files_that_are_none_of_its_own_are_left_alone():
         "²-a.spool",
     )
     for name in strange:
-        files.replace(name, b"what?" * 50)
+        files.replace(name, [b"what?" * 50])
     log = opened(where)
     log.append([record(b"one")])
     assert bodies(opened(where)) == [b"one"]
@@ -351,7 +351,7 @@ def test_a_file_that_never_got_its_header_is_deleted():
     where = disk()
     log = opened(where)
     log.append([record(b"one")])
-    SimFiles(where).replace(f"{10**15:019d}-{log.id:016x}.spool", bytes(SEGMENT_HEADER_BYTES - 1))
+    SimFiles(where).replace(f"{10**15:019d}-{log.id:016x}.spool", [bytes(SEGMENT_HEADER_BYTES - 1)])
     again = opened(where)
     assert bodies(again) == [b"one"]
     assert (len(segments(where)), again.damage.places) == (1, 0)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import struct
+import tracemalloc
 from random import Random
 
 import pytest
+from xxhash import xxh3_64_intdigest
 
 from clew_processor.spool.checkpoint import Checkpoint, Checkpoints
 from clew_processor.spool.files import BLOCK_BYTES, DirectFile, DiskFiles
@@ -94,15 +97,15 @@ def test_a_mark_is_only_raised():
 
 def saved(where: Disk, *positions: int) -> list[int]:
     checkpoints = Checkpoints(SimFiles(where))
-    return [checkpoints.save(Checkpoint(position, position // 10, b"state %d" % position)) for position in positions]
+    return [checkpoints.save(Checkpoint(position, position // 10, [b"state %d" % position])) for position in positions]
 
 
 def test_the_newest_two_are_kept_and_the_spool_is_needed_from_the_older_one():
     where = disk()
     assert saved(where, 100, 200, 300) == [0, 100, 200]
     assert list(Checkpoints(SimFiles(where)).load()) == [
-        Checkpoint(300, 30, b"state 300"),
-        Checkpoint(200, 20, b"state 200"),
+        Checkpoint(300, 30, [b"state 300"]),
+        Checkpoint(200, 20, [b"state 200"]),
     ]
     assert len(names(where, "checkpoint")) == 2
 
@@ -121,16 +124,68 @@ def test_the_older_one_serves_where_the_newest_is_damaged(spoil):
     checkpoints = Checkpoints(SimFiles(where))
     assert [checkpoint.position for checkpoint in checkpoints.load()] == [100]
     assert (checkpoints.newest, checkpoints.newest_spans) == (200, 20)  # its name is known all the same
-    assert checkpoints.save(Checkpoint(300, 30, b"")) == 100  # the damaged one is no second
+    assert checkpoints.save(Checkpoint(300, 30, [b""])) == 100  # the damaged one is no second
     assert [checkpoint.position for checkpoint in checkpoints.load()] == [300, 100]
 
 
-@pytest.mark.parametrize("bit", [*range(0, 32 * 8, 13), 33 * 8, 40 * 8])
+@pytest.mark.parametrize("bit", [*range(0, 48 * 8, 13), 49 * 8, 56 * 8])
 def test_no_changed_bit_goes_unnoticed(bit):
     where = disk()
     saved(where, 100)
     where.content(names(where, "checkpoint")[0])[bit // 8] ^= 1 << bit % 8
     assert list(Checkpoints(SimFiles(where)).load()) == []
+
+
+def test_state_comes_back_in_the_parts_it_was_given_in():
+    where = disk()
+    parts = [b"one", memoryview(b"two"), b"", b"three"]
+    Checkpoints(SimFiles(where)).save(Checkpoint(100, 10, parts))
+    assert next(Checkpoints(SimFiles(where)).load()).state == parts
+
+
+def forged(count: int, sizes: list[int], state: bytes) -> bytes:
+    """A checkpoint at 100 whose checksum is right, whatever it says of its parts."""
+    body = struct.pack(f"<QQQ{len(sizes)}Q", 100, 10, count, *sizes) + state
+    return b"clewchk2" + xxh3_64_intdigest(body).to_bytes(8, "little") + body
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [
+        (1, [8]), (1, [10]), (2, [9]), (3, [9, 0]), (0, []), (2, [2**64 - 1, 10]), (1, [2**63]), (2**61, [9]),
+        (2**64 - 1, [9]), (10**9, []),
+    ],
+)  # fmt: skip
+def test_parts_that_the_file_does_not_have_are_not_believed(count, sizes):
+    where = disk()
+    saved(where, 100)
+    content = where.content(names(where, "checkpoint")[0])
+    content[:] = forged(1, [9], b"state 100")
+    assert [checkpoint.state for checkpoint in Checkpoints(SimFiles(where)).load()] == [[b"state 100"]]
+    content[:] = forged(count, sizes, b"state 100")
+    assert list(Checkpoints(SimFiles(where)).load()) == []
+
+
+@pytest.mark.parametrize("size", range(0, 41, 4))
+def test_a_file_that_ends_too_early_with_the_right_checksum_is_not_believed(size):
+    where = disk()
+    saved(where, 100)
+    body = forged(1, [9], b"state 100")[16:][:size]
+    where.content(names(where, "checkpoint")[0])[:] = b"clewchk2" + xxh3_64_intdigest(body).to_bytes(8, "little") + body
+    assert [checkpoint.state for checkpoint in Checkpoints(SimFiles(where)).load()] == []
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_state_is_not_put_together_to_be_written(tmp_path, direct):
+    checkpoints = Checkpoints(DiskFiles(tmp_path, direct=direct))
+    parts = [memoryview(Random(n).randbytes(3_000_001)) for n in range(5)]
+    tracemalloc.start()
+    try:
+        checkpoints.save(Checkpoint(100, 10, parts))
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+    assert next(checkpoints.load()).state == parts
 
 
 def test_one_that_the_device_cannot_read_is_skipped(monkeypatch):
@@ -162,7 +217,7 @@ def test_room_that_is_needed_more_than_a_second_one_is_given():
     checkpoints = Checkpoints(SimFiles(where))
     assert checkpoints.settle_for_one() == 0
     for position in (100, 200):
-        checkpoints.save(Checkpoint(position, 1, b""))
+        checkpoints.save(Checkpoint(position, 1, [b""]))
     assert checkpoints.settle_for_one() == 200
     assert [checkpoint.position for checkpoint in checkpoints.load()] == [200]
 
@@ -174,21 +229,21 @@ def test_a_full_device_has_room_for_what_frees_it():
     where = disk()
     files = Reserve(SimFiles(where), least_bytes=1000)
     where.capacity = where.used
-    files.replace("important", bytes(600))
+    files.replace("important", [bytes(600)])
     assert bytes(where.content("important")) == bytes(600)
     assert "reserve" not in files.names()
     with pytest.raises(OSError, match="No space"):
-        files.replace("more", bytes(600))
+        files.replace("more", [bytes(600)])
     files.remove("important")  # what comes free is kept again
-    files.replace("more", bytes(900))
+    files.replace("more", [bytes(900)])
 
 
 def test_the_reserve_grows_with_what_is_written():
     where = disk()
     files = Reserve(SimFiles(where), least_bytes=100)
-    files.replace("state", bytes(5000))
+    files.replace("state", [bytes(5000)])
     where.capacity = where.used
-    files.replace("next state", bytes(9000))
+    files.replace("next state", [bytes(9000)])
 
 
 def test_other_trouble_than_a_full_device_does_not_touch_the_reserve():
@@ -196,7 +251,7 @@ def test_other_trouble_than_a_full_device_does_not_touch_the_reserve():
     files = Reserve(SimFiles(where), least_bytes=100)
     where.faults = {"replace": 1}
     with pytest.raises(OSError, match="Input/output"):
-        files.replace("state", b"")
+        files.replace("state", [b""])
     assert len(where.content("reserve")) == 100
 
 
@@ -208,7 +263,7 @@ def test_what_is_known_from_one_file_makes_up_for_another():
     spool = opened(SimFiles(where), segment_bytes=MUCH)
     spool.log.append([Record(Kind.TRACES, 1, "acme", 5, b"x"), Record(Kind.TICK, 1)])
     position = spool.log.end
-    spool.checkpoints.save(Checkpoint(position, 5, b""))
+    spool.checkpoints.save(Checkpoint(position, 5, [b""]))
     for name in where.names():
         if not name.startswith("checkpoint"):
             where.content(name).clear()
@@ -239,7 +294,7 @@ def test_files_of_the_operating_system_do_what_they_should(tmp_path, direct):
     file.sync()
     assert file.read(0, 100) == b"onetX"
     file.close()
-    files.replace("b", b"new")
+    files.replace("b", [b"new"])
     files.sync_names()
     assert files.names() == ["a", "b"]
     assert files.read("b") == b"new"
@@ -248,6 +303,14 @@ def test_files_of_the_operating_system_do_what_they_should(tmp_path, direct):
     assert files.names() == ["b"]
     with pytest.raises(FileNotFoundError):
         files.read("a")
+
+
+@pytest.mark.parametrize("taken", range(10))
+def test_what_a_write_did_not_take_is_written_after_it(tmp_path, monkeypatch, taken):
+    monkeypatch.setattr("os.pwritev", lambda where, parts, at: os.pwrite(where, b"".join(parts)[:taken], at))
+    file = DiskFiles(tmp_path).open("log")
+    file.append([b"one", b"", memoryview(b"two"), b"four"])
+    assert (file.size(), file.read(0, 99)) == (10, b"onetwofour")
 
 
 @pytest.fixture
@@ -339,8 +402,8 @@ def test_where_nothing_can_be_written_past_the_page_cache_files_are_as_always(tm
 @pytest.mark.parametrize("size", [0, 1, BLOCK_BYTES, 3_000_001])
 def test_a_replacement_past_the_page_cache_has_no_zeros_behind_it(tmp_path, size):
     files = DiskFiles(tmp_path, direct=True)
-    files.replace("b", b"longer" * 1_000_000)
-    files.replace("b", b"x" * size)
+    files.replace("b", [b"longer" * 1_000_000])
+    files.replace("b", [b"x" * size])
     assert (files.names(), files.read("b")) == (["b"], b"x" * size)
 
 
@@ -366,14 +429,14 @@ def test_room_is_taken_even_where_it_is_not_enough(tmp_path, monkeypatch):
 
 def test_a_replacement_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch):
     files = DiskFiles(tmp_path)
-    files.replace("b", b"old")
+    files.replace("b", [b"old"])
     monkeypatch.setattr("os.fdatasync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
     with pytest.raises(OSError, match="full"):
-        files.replace("b", b"new")
+        files.replace("b", [b"new"])
     assert (files.names(), files.read("b")) == (["b"], b"old")
 
 
 def test_what_a_crash_left_half_written_is_deleted_at_the_next_start(tmp_path):
-    DiskFiles(tmp_path).replace("b", b"old")
+    DiskFiles(tmp_path).replace("b", [b"old"])
     (tmp_path / "b.new").write_bytes(b"ne")
     assert DiskFiles(tmp_path).names() == ["b"]

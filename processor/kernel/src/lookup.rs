@@ -100,9 +100,11 @@ impl KeySet {
         self.0.is_empty()
     }
 
-    /// All of them, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = u64> {
-        self.0.iter().copied()
+    /// All of them, in order.
+    pub fn sorted(&self) -> Vec<u64> {
+        let mut keys: Vec<u64> = self.0.iter().copied().collect();
+        keys.sort_unstable();
+        keys
     }
 
     pub fn add(&mut self, keys: &[u64]) {
@@ -216,9 +218,7 @@ mod tests {
         assert_eq!(set.len(), 5000);
         let asked: Vec<u64> = (0..15_000).collect();
         assert!(set.among(&asked).eq(asked.iter().map(|key| key % 3 == 0)));
-        let mut all: Vec<u64> = set.iter().collect();
-        all.sort_unstable();
-        assert!(all.into_iter().eq((0..5000).map(|key| key * 3)));
+        assert!(set.sorted().into_iter().eq((0..5000).map(|key| key * 3)));
     }
 
     #[test]

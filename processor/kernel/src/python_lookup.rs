@@ -81,8 +81,8 @@ impl KeySet {
         })
     }
 
-    fn keys<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        bytes(py, &self.0.iter().collect::<Vec<_>>())
+    fn sorted<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        bytes(py, &py.detach(|| self.0.sorted()))
     }
 }
 

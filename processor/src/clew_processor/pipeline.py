@@ -43,7 +43,7 @@ UNDECODABLE, DAMAGED, FAILED = "undecodable", "damaged", "failed"
 """Reasons in ledger_1m: refused at the door; its record on disk was damaged; the stages could not process it."""
 SPANS_FROM_LOGS = "spans_from_logs"
 """Signal in ledger_1m of spans that log records became: nobody sent them, so they are none of `traces`."""
-STATE_FORMAT = 4
+STATE_FORMAT = 5
 """Raised when what stages remember changes its form: an older checkpoint is then not read."""
 
 
@@ -139,11 +139,11 @@ class Pipeline:
                 found.append(placed.start)
         return found
 
-    def state(self) -> bytes:
+    def state(self) -> list[bytes | memoryview]:
         """See `spool.consumer.Stages`."""
         return packed((STATE_FORMAT, self._version, self._rules, self._prices, self._remembered()))
 
-    def restore(self, state: bytes | None) -> None:
+    def restore(self, state: Sequence[bytes | memoryview] | None) -> None:
         """See `spool.consumer.Stages`."""
         self._forget()
         if state is None:

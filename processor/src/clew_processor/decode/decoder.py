@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pickle import PickleBuffer
 from typing import TYPE_CHECKING
 
 import clew_kernel
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+    from typing_extensions import Buffer
 
 NS_PER_DAY = 86_400 * 10**9
 DOOR_SLACK_NS = 3600 * 10**9
 
-SeenState = tuple[bytes, int]
-"""Spans that came between two checkpoints, in the kernel's form, and the newest generation they belong to."""
+SeenState = tuple[PickleBuffer, int]
+"""Spans that came between two checkpoints, in the kernel's form and pickled without a copy, and the newest generation
+they belong to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,17 +169,17 @@ class Decoder:
         """Which spans came. Contents are not in it: one that is emitted again replaces itself in the store."""
         newest = self._kernel.export_seen()
         self._seen = [chunk for chunk in self._seen if chunk[1] >= newest.oldest]
-        self._seen.append((newest.data, newest.generation))
+        self._seen.append((PickleBuffer(newest.data), newest.generation))
         return self._seen
 
-    def restore(self, state: list[SeenState]) -> None:
+    def restore(self, state: Sequence[tuple[Buffer, int]]) -> None:
         """Remembers that.
 
         Raises:
             ValueError: it is not what `state` gave.
         """
-        self._kernel.import_seen([data for data, _ in state])
-        self._seen = list(state)
+        self._kernel.import_seen([bytes(data) for data, _ in state])
+        self._seen = [(PickleBuffer(data), generation) for data, generation in state]
 
 
 def inspector(*, max_span_bytes: int, window: TimeWindow) -> Callable[[Request], clew_kernel.Verdict]:

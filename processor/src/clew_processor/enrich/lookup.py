@@ -37,7 +37,7 @@ class KeySet:
     @property
     def sorted(self) -> Keys:
         """All of them, in order."""
-        return np.sort(np.frombuffer(self.kernel.keys(), np.uint64))
+        return np.frombuffer(self.kernel.sorted(), np.uint64)
 
 
 class SortedKeys:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import astuple, dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,7 +118,8 @@ class _Suspect:
     loops: dict[str, Loop] = field(default_factory=dict)  # by the span id of the first call
 
 
-_SUSPECT = ("run", "touched", "since", "repeats", "fails", "closed", "retries")
+_told = attrgetter("run", "touched", "since", "repeats", "fails", "closed", "retries")
+"""Of a suspect."""
 
 
 class LoopFinder:
@@ -175,11 +177,7 @@ class LoopFinder:
         return {
             "logs": [log.state() for log in (self._tools, self._requested, self._models, self._verdicts)],
             "suspects": [
-                (
-                    key,
-                    *(getattr(suspect, name) for name in _SUSPECT),
-                    [astuple(loop) for loop in suspect.loops.values()],
-                )
+                (key, *_told(suspect), list(map(astuple, suspect.loops.values())))
                 for key, suspect in self._suspects.items()
             ],
             "tallies": (self._made.state(), self._asked.state()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,9 @@ class _Piece:
     last: int
     since: int
     until: int
+
+
+_values = attrgetter(*_Piece.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ class RunLog:
 
     def state(self) -> object:
         """What it remembers."""
-        return [tuple(getattr(piece, name) for name in _Piece.__slots__) for piece in self._pieces], self.lost
+        return list(map(_values, self._pieces)), self.lost
 
     def restore(self, state: Any) -> None:
         """Remembers that instead."""

@@ -6,12 +6,13 @@ import logging
 import re
 import struct
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from xxhash import xxh3_64
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from clew_processor.spool.files import Files
 
@@ -19,9 +20,10 @@ log = logging.getLogger(__name__)
 
 KEPT = 2
 """The newest and the one before: damage to one costs a longer replay, not what was remembered."""
-_HEAD = struct.Struct("<8sQQQ")
-_MAGIC = b"clewchk1"
-"""Magic, position, spans, checksum of position, spans and state."""
+_MAGIC = b"clewchk2"
+_CHECKSUM = struct.Struct("<Q")
+_HEAD = struct.Struct("<QQQ")
+"""Magic, checksum of what follows; position, spans, how many parts of state; the size of each (u64); the parts."""
 _NAME = re.compile(r"checkpoint-([0-8][0-9]{18})-([0-8][0-9]{18})-([01])")
 
 
@@ -32,12 +34,12 @@ class Checkpoint:
     Attributes:
         position: where the next batch begins.
         spans: of all records before it.
-        state: what the stages remember, in their own form.
+        state: what the stages remember, in parts of their own form.
     """
 
     position: int
     spans: int
-    state: bytes
+    state: Sequence[bytes | memoryview]
 
 
 class _Name(NamedTuple):
@@ -75,7 +77,7 @@ class Checkpoints:
         """
         same = [name for name in self._names() if name[:2] == (checkpoint.position, checkpoint.spans)]
         name = _Name(checkpoint.position, checkpoint.spans, 1 - same[0].copy if same else 0)
-        self._files.replace(str(name), _head(checkpoint) + checkpoint.state)
+        self._files.replace(str(name), _written(checkpoint))
         self._damaged.discard(name)
         self._good = name
         names = self._names()
@@ -120,12 +122,12 @@ class Checkpoints:
             except OSError as error:
                 log.warning("spool: %s cannot be read: %s", name, error)
                 data = b""
-            checkpoint = Checkpoint(name.position, name.spans, data[_HEAD.size :])
-            if data[: _HEAD.size] == _head(checkpoint):
+            checkpoint = _read(memoryview(data))
+            if checkpoint is not None and (checkpoint.position, checkpoint.spans) == name[:2]:
                 self._good = name
                 yield checkpoint
             else:
-                log.error("spool: %s is damaged", name)
+                log.error("spool: %s is damaged, or of another version", name)
                 self._damaged.add(name)
 
     def _names(self) -> list[_Name]:
@@ -134,7 +136,31 @@ class Checkpoints:
         return sorted((_Name(*map(int, match.groups())) for match in parts), reverse=True)
 
 
-def _head(checkpoint: Checkpoint) -> bytes:
-    checksum = xxh3_64(struct.pack("<QQ", checkpoint.position, checkpoint.spans))
-    checksum.update(checkpoint.state)  # not put together with it: it may be large
-    return _HEAD.pack(_MAGIC, checkpoint.position, checkpoint.spans, checksum.intdigest())
+def _written(checkpoint: Checkpoint) -> list[bytes | memoryview]:
+    """Its file, not put together: it may be large."""
+    sizes = [len(part) for part in checkpoint.state]
+    head = _HEAD.pack(checkpoint.position, checkpoint.spans, len(sizes)) + struct.pack(f"<{len(sizes)}Q", *sizes)
+    return [_MAGIC, _checksum(head, *checkpoint.state), head, *checkpoint.state]
+
+
+def _read(data: memoryview) -> Checkpoint | None:
+    """What was written; None if that is not what this is."""
+    at = len(_MAGIC) + _CHECKSUM.size
+    if data[:at] != _MAGIC + _checksum(data[at:]):
+        return None
+    try:
+        position, spans, count = _HEAD.unpack_from(data, at)
+        sizes = struct.unpack_from(f"<{count}Q", data, at + _HEAD.size)
+    except struct.error:
+        return None
+    ends = [*accumulate(sizes, initial=at + _HEAD.size + count * 8)]
+    if ends[-1] != len(data):
+        return None
+    return Checkpoint(position, spans, [data[start:end] for start, end in pairwise(ends)])
+
+
+def _checksum(*parts: bytes | memoryview) -> bytes:
+    checksum = xxh3_64()
+    for part in parts:
+        checksum.update(part)
+    return _CHECKSUM.pack(checksum.intdigest())

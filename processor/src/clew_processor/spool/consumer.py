@@ -20,7 +20,7 @@ from clew_processor.spool.progress import Mark
 from clew_processor.spool.reserve import FULL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from clew_processor.spool.batches import Batch
     from clew_processor.spool.checkpoint import Checkpoints
@@ -58,11 +58,11 @@ class Stages(Protocol[Made_co]):
     def culprits(self, batch: Batch) -> list[int]:
         """Positions of the records that cannot be processed even alone, by stages that remember nothing."""
 
-    def state(self) -> bytes:
-        """What they remember."""
+    def state(self) -> Sequence[bytes | memoryview]:
+        """What they remember, in parts. Those may be their own memory: it stands until they do anything else."""
 
-    def restore(self, state: bytes | None) -> None:
-        """Remembers that, or nothing.
+    def restore(self, state: Sequence[bytes | memoryview] | None) -> None:
+        """Remembers that, or nothing. Nothing of theirs refers to it later.
 
         Raises:
             ValueError: it is not theirs; they remember nothing then.
@@ -288,7 +288,7 @@ class Consumer(Generic[Processed]):
     def _write_excluded(self) -> None:
         while True:
             try:
-                return self._files.replace(EXCLUDED, _written(self._excluded))
+                return self._files.replace(EXCLUDED, [_written(self._excluded)])
             except OSError as error:
                 log.warning("spool: cannot write which records are set aside, trying again: %s", error)
                 self._pause(1)

@@ -78,8 +78,8 @@ class Files(Protocol):
             FileNotFoundError: it is not there.
         """
 
-    def replace(self, name: str, data: bytes) -> None:
-        """Puts all of it there at once and on the device: after a crash there is the old or the new content.
+    def replace(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
+        """Puts the parts there at once and on the device: after a crash there is the old or the new content.
 
         Raises:
             OSError: there is the old or the new content.
@@ -102,16 +102,19 @@ class DiskFile:
     def append(self, parts: Sequence[bytes | memoryview]) -> None:
         """See `File`."""
         for start in range(0, len(parts), _MOST_PARTS):
-            some = list(parts[start : start + _MOST_PARTS])
-            left = sum(map(len, some))
+            some = parts[start : start + _MOST_PARTS]
             written = os.pwritev(self._fd, some, self._size)
             self._size += written
-            if written < left:  # a device about to be full takes a part; the rest tells why
-                rest = memoryview(b"".join(some))[written:]
-                while rest:
-                    written = os.pwrite(self._fd, rest, self._size)
-                    self._size += written
-                    rest = rest[written:]
+            if written < sum(map(len, some)):  # a device about to be full takes less; the rest tells why
+                for part in some:
+                    self._append_one(memoryview(part)[written:])
+                    written = max(0, written - len(part))
+
+    def _append_one(self, part: memoryview) -> None:
+        while part:
+            written = os.pwrite(self._fd, part, self._size)
+            self._size += written
+            part = part[written:]
 
     def fill(self, size: int) -> None:
         """See `File`."""
@@ -283,13 +286,13 @@ class DiskFiles:
         """See `Files`."""
         return (self._path / name).read_bytes()
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
         """See `Files`."""
         temporary = self._path / f"{name}{_TEMPORARY}"
         try:
             with closing(self._new(temporary)) as file:
-                file.append([data])
-                file.truncate(len(data))
+                file.append(parts)
+                file.truncate(file.size())
                 file.sync()
             temporary.replace(self._path / name)
         except OSError:

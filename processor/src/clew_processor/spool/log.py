@@ -451,7 +451,7 @@ class Log:
             segment.file.sync()
         except OSError as error:  # a second sync would not tell: only what is written anew can be believed
             log.warning("spool: %s is written again: %s", segment.name, error)
-            self._files.replace(segment.name, bytes(_read(segment.file, 0, segment.file.size())))
+            self._files.replace(segment.name, [_read(segment.file, 0, segment.file.size())])
             segment.file.close()
             segment.file = self._files.open(segment.name)
 

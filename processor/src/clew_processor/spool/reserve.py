@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from clew_processor.spool.files import File, Files
 
 log = logging.getLogger(__name__)
@@ -51,18 +53,18 @@ class Reserve:
         """See `Files`."""
         return self._files.read(name)
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
         """See `Files`."""
         with self._lock:
-            self._wanted = max(self._wanted, 2 * len(data))
+            self._wanted = max(self._wanted, 2 * sum(map(len, parts)))
             try:
-                self._files.replace(name, data)
+                self._files.replace(name, parts)
             except OSError as error:
                 if error.errno not in FULL:
                     raise
                 log.warning("spool: the device is full; %s is written to room that was kept for it", name)
                 self._file.truncate(0)
-                self._files.replace(name, data)
+                self._files.replace(name, parts)
             finally:
                 self._fill()
 

@@ -64,7 +64,7 @@ class Refusals:
             if size > KEPT_BYTES:
                 del batches[known]
         body = json.dumps(batches).encode()
-        self._files.replace(NAME, b"%08x\n%b" % (zlib.crc32(body), body))
+        self._files.replace(NAME, [b"%08x\n" % zlib.crc32(body), body])
         self._batches = batches
         return Refusal(lo, hi, len(listed) - 1, code, reason)
 
