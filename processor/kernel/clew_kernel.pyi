@@ -9,6 +9,7 @@ __all__ = [
     "Decoded",
     "DecodedLogs",
     "Decoder",
+    "Groups",
     "KeySet",
     "KeyTable",
     "SeenChunk",
@@ -18,7 +19,6 @@ __all__ = [
     "content_hash",
     "inspect",
     "inspect_logs",
-    "numbered",
     "version",
     "windows",
 ]
@@ -256,17 +256,32 @@ class KeySet:
     def sorted(self) -> bytes:
         """All of them, as uint64, in order."""
 
-def numbered(columns: list[Any], counts: list[int]) -> tuple[bytes, bytes]:
-    """Rows grouped by several columns of codes.
+@final
+class Groups:
+    """Rows grouped by several columns of codes: equal where all columns are.
 
-    Args:
-        columns: buffers of int32 or int64, all of a length.
-        counts: for each column how many different codes there may be; they are 0 to below that.
-
-    Returns:
-        As bytes of int64 a number for each row, equal where all columns are, without gaps from 0 in the order in which
-        they first occur; and the first row of each number.
+    Columns come as buffers (numpy arrays) of one value for each row, also for those in no group, else ValueError.
+    Numbers go as bytes of int64, one for each group in the order in which groups first occur.
     """
+
+    def __new__(cls, columns: list[Any], counts: list[int], among: object | None = None) -> Groups:
+        """Groups rows.
+
+        Args:
+            columns: int32 or int64.
+            counts: for each column how many different codes there may be; they are 0 to below that.
+            among: uint8, 0 for rows that are in no group; None where all are in one.
+        """
+    def of_row(self) -> bytes:
+        """For each row the number of its group, without gaps from 0; -1 for none."""
+    def first(self) -> bytes:
+        """The first row."""
+    def count(self, flags: object) -> bytes:
+        """How many of these flags are set: uint8, 0 or 1."""
+    def sum(self, values: object) -> bytes:
+        """The sum of int64 values, modulo 2^64."""
+    def least(self, values: object, *ties: object) -> bytes:
+        """The row with the least int64 value; where several have it, the least by `ties` in turn, then the first."""
 
 def windows(
     *,

@@ -9,32 +9,39 @@ from hypothesis import strategies as st
 from clew_processor.grouping import Groups, dense
 
 ROWS = st.lists(
-    st.tuples(st.integers(0, 6), st.integers(0, 3), st.integers(-(10**18), 10**18), st.integers(0, 5)),
-    min_size=1,
+    st.tuples(
+        st.integers(0, 6), st.integers(0, 3), st.integers(-(2**62), 2**62), st.integers(-3, 3), st.integers(0, 1),
+        st.booleans(), st.booleans(),
+    ),
     max_size=60,
-)
+)  # fmt: skip
 
 
-@given(ROWS)
-def test_every_answer_equals_the_dictionarys(rows):
-    first, second, values, ties = (np.array(column, np.int64) for column in zip(*rows, strict=True))
-    groups = Groups([(first, 7), (second, 4)])
+@given(ROWS, st.booleans())
+def test_every_answer_equals_the_dictionarys(rows, some):
+    columns = list(zip(*rows, strict=True)) or [()] * 7
+    first, second, values, ties, further = (np.array(column, np.int64) for column in columns[:5])
+    flags, among = (np.array(column, np.bool_) for column in columns[5:])
+    groups = Groups([(first, 7), (second.astype(np.int32), 4)], among if some else None)
     expected: dict[tuple[int, int], list[int]] = {}
     for i, row in enumerate(rows):
-        expected.setdefault(row[:2], []).append(i)
+        if row[6] or not some:
+            expected.setdefault(row[:2], []).append(i)
 
-    members = [expected[int(first[i]), int(second[i])] for i in groups.first]
-    assert groups.count == len(expected)
+    members = list(expected.values())
+    assert groups.count == len(members)
+    assert groups.first.tolist() == [group[0] for group in members]
     assert groups.of_row.tolist() == [
-        next(g for g, group in enumerate(members) if i in group) for i in range(len(rows))
+        next((g for g, group in enumerate(members) if i in group), -1) for i in range(len(rows))
     ]
     assert groups.sum_money(values).tolist() == [sum(rows[i][2] for i in group) for group in members]
     assert groups.sum(ties).tolist() == [sum(rows[i][3] for i in group) for group in members]
+    assert groups.sum(flags).tolist() == [sum(rows[i][5] for i in group) for group in members]
     assert groups.min(values).tolist() == [min(rows[i][2] for i in group) for group in members]
     assert groups.max(values).tolist() == [max(rows[i][2] for i in group) for group in members]
     assert groups.argmin(ties).tolist() == [min(group, key=lambda i: (rows[i][3], i)) for group in members]
-    assert groups.argmin(ties, lambda: values).tolist() == [
-        min(group, key=lambda i: (rows[i][3], rows[i][2], i)) for group in members
+    assert groups.argmin(ties, further, values).tolist() == [
+        min(group, key=lambda i: (rows[i][3], rows[i][4], rows[i][2], i)) for group in members
     ]
 
 

@@ -29,8 +29,15 @@ def test_least_row_is_the_first_of_equals_unless_something_breaks_the_tie():
     groups = Groups([(np.zeros(4, np.int64), 1)])
     values = np.array([3, 1, 1, 1])
     assert groups.argmin(values).tolist() == [1]
-    assert groups.argmin(values, lambda: np.array([0, 2, 1, 1])).tolist() == [2]
-    assert groups.argmin(values, lambda: np.array([0, 1, 1, 1]), lambda: np.array([0, 9, 9, 8])).tolist() == [3]
+    assert groups.argmin(values, np.array([0, 2, 1, 1])).tolist() == [2]
+    assert groups.argmin(values, np.array([0, 1, 1, 1]), np.array([0, 9, 9, 8])).tolist() == [3]
+
+
+def test_a_column_of_another_length_is_refused():
+    groups = Groups([(np.zeros(4, np.int64), 1)])
+    for ask in (groups.sum, groups.argmin):
+        with pytest.raises(ValueError, match="a column of 3 rows, expected one of the 4 that are grouped"):
+            ask(np.zeros(3, np.int64))
 
 
 def test_money_beyond_64_bits_is_still_exact():
@@ -41,6 +48,7 @@ def test_money_beyond_64_bits_is_still_exact():
     text = [str(value) for value in decimals(totals, 38).to_pylist()]
     assert text == ["19999999999.999999980"] * 2
     assert [str(value) for value in decimals(totals * -1, 38).to_pylist()] == ["-" + word for word in text]
+    assert groups.sum_money(-nano).tolist() == [-20 * (10**18 - 1)] * 2
 
 
 @pytest.mark.parametrize("nano", [0, 1, -1, 10**18 - 1, -(10**18), 2**62])

@@ -12,6 +12,7 @@ mod extract;
 mod facts;
 mod flatten;
 mod gather;
+pub mod groups;
 mod hash;
 mod history;
 mod inspect;
@@ -35,6 +36,8 @@ mod prints;
 mod python;
 #[cfg(feature = "python")]
 mod python_beside;
+#[cfg(feature = "python")]
+mod python_groups;
 #[cfg(feature = "python")]
 mod python_lookup;
 #[cfg(feature = "python")]

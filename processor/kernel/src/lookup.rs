@@ -1,4 +1,4 @@
-//! Finding 64-bit keys among millions of others: what the stages after decoding remember, and group by.
+//! Finding 64-bit keys among millions of others: what the stages after decoding remember.
 //!
 //! Keys come from senders, who must not choose where in a table they stand: each table hashes under a seed of its own.
 //! What is found does not depend on it.
@@ -121,56 +121,6 @@ impl KeySet {
     }
 }
 
-/// A number for each row, equal for equal keys and without gaps from 0 in the order in which they first stand there;
-/// and the first row of each number.
-pub fn numbered(keys: &[u64]) -> (Vec<u32>, Vec<u32>) {
-    let mut known = HashMap::<u64, u32, RandomState>::default();
-    let (mut numbers, mut firsts) = (Vec::with_capacity(keys.len()), Vec::<u32>::new());
-    for (row, key) in (0u32..).zip(keys) {
-        let next = firsts.len() as u32;
-        let number = *known.entry(*key).or_insert(next);
-        if number == next {
-            firsts.push(row);
-        }
-        numbers.push(number);
-    }
-    (numbers, firsts)
-}
-
-/// One key for each row out of several columns of codes: equal exactly where all of them are equal.
-#[derive(Debug, Default)]
-pub struct Combined {
-    keys: Vec<u64>,
-    /// Keys are below this.
-    size: u64,
-}
-
-impl Combined {
-    /// Takes one more column, of `count` different codes, 0 to below that.
-    pub fn and(&mut self, codes: impl ExactSizeIterator<Item = u64>, count: u64) {
-        if self.size == 0 {
-            self.keys = codes.collect();
-            self.size = count;
-            return;
-        }
-        let size = match self.size.checked_mul(count) {
-            Some(size) => size,
-            None => {
-                let (numbers, firsts) = numbered(&self.keys);
-                self.keys = numbers.into_iter().map(u64::from).collect();
-                (firsts.len() as u64).saturating_mul(count)
-            }
-        };
-        self.keys.iter_mut().zip(codes).for_each(|(key, code)| *key = *key * count + code);
-        self.size = size;
-    }
-
-    /// `numbered` of the rows.
-    pub fn numbered(&self) -> (Vec<u32>, Vec<u32>) {
-        numbered(&self.keys)
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::indexing_slicing)]
 mod tests {
@@ -219,14 +169,5 @@ mod tests {
         let asked: Vec<u64> = (0..15_000).collect();
         assert!(set.among(&asked).eq(asked.iter().map(|key| key % 3 == 0)));
         assert!(set.sorted().into_iter().eq((0..5000).map(|key| key * 3)));
-    }
-
-    #[test]
-    fn rows_are_numbered_however_many_codes_there_may_be() {
-        let mut combined = Combined::default();
-        for column in [[1u64, 2, 1, 1], [5, 5, 5, 6], [0, 0, 0, 0]] {
-            combined.and(column.into_iter(), 1 << 40);
-        }
-        assert_eq!(combined.numbered(), (vec![0, 1, 0, 2], vec![0, 1, 3]));
     }
 }

@@ -30,7 +30,9 @@ mod clew_kernel {
     #[pymodule_export]
     use crate::python_beside::Beside;
     #[pymodule_export]
-    use crate::python_lookup::{KeySet, KeyTable, numbered};
+    use crate::python_groups::Groups;
+    #[pymodule_export]
+    use crate::python_lookup::{KeySet, KeyTable};
     #[pymodule_export]
     use crate::python_windows::windows;
 }

@@ -3,7 +3,7 @@
 use arrow_buffer::{ArrowNativeType, ToByteSlice};
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyBytes;
 
 use crate::lookup;
 
@@ -84,24 +84,4 @@ impl KeySet {
     fn sorted<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         bytes(py, &py.detach(|| self.0.sorted()))
     }
-}
-
-#[pyfunction]
-pub fn numbered<'py>(
-    py: Python<'py>,
-    columns: &Bound<'py, PyList>,
-    counts: Vec<u64>,
-) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
-    let mut combined = lookup::Combined::default();
-    for (column, count) in columns.iter().zip(counts) {
-        if let Ok(codes) = PyBuffer::<i32>::get(&column) {
-            combined.and(codes.to_vec(py)?.into_iter().map(|code| code as u64), count);
-        } else {
-            let codes = PyBuffer::<i64>::get(&column)?;
-            combined.and(codes.to_vec(py)?.into_iter().map(|code| code as u64), count);
-        }
-    }
-    let (numbers, firsts) = combined.numbered();
-    let wide = |narrow: Vec<u32>| narrow.into_iter().map(i64::from).collect::<Vec<_>>();
-    Ok((bytes(py, &wide(numbers)), bytes(py, &wide(firsts))))
 }

@@ -9,14 +9,12 @@ import clew_kernel
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
     from clew_processor.words import Words
 
-_SMALL = 2**16
-"""Keys of 16 bits are sorted by counting them."""
 _TABLE_PER_ROW, _TABLE_LEAST = 8, 4096
 """Numbering through a table is quicker than sorting while the table is not much longer than the column."""
 
@@ -31,9 +29,8 @@ def dense(columns: Iterable[Column]) -> tuple[NDArray[np.int64], NDArray[np.int6
     Returns:
         The numbers, without gaps from 0 in the order in which they first occur; and the first row of each.
     """
-    codes, counts = zip(*map(_codes, columns), strict=True)
-    numbers, first = clew_kernel.numbered(list(codes), list(counts))
-    return np.frombuffer(numbers, np.int64), np.frombuffer(first, np.int64)
+    groups = Groups(columns)
+    return groups.of_row, groups.first
 
 
 def _codes(column: Column) -> tuple[NDArray[np.integer], int]:
@@ -58,70 +55,48 @@ def counted(key: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArr
     return there, counts[there]
 
 
-def sorting(values: NDArray[np.integer], limit: int) -> NDArray[np.int64]:
-    """The order in which numbers from 0 to below the limit are sorted; equal ones stay as they are."""
-    return np.argsort(values.astype(np.uint16) if limit <= _SMALL else values, kind="stable")
-
-
 class Groups:
-    """Rows grouped by some columns.
+    """Rows grouped by some columns. Columns of values have all rows, also those in no group.
 
     Attributes:
-        of_row: the group number of each row, in the order in which groups first occur.
-        first: the first row of each group.
+        first: the first row of each group, in order.
         count: number of groups.
     """
 
-    def __init__(self, columns: Iterable[Column]) -> None:
-        """Groups the rows that are equal in all columns."""
-        self.of_row, self.first = dense(columns)
+    def __init__(self, columns: Iterable[Column], among: NDArray[np.bool_] | None = None) -> None:
+        """Groups the rows that are equal in all columns; only those in `among` if given."""
+        codes, counts = zip(*map(_codes, columns), strict=True)
+        chosen = None if among is None else among.view(np.uint8)
+        self._groups = clew_kernel.Groups(list(codes), list(counts), chosen)
+        self.first = np.frombuffer(self._groups.first(), np.int64)
         self.count = len(self.first)
 
     @cached_property
-    def _order(self) -> NDArray[np.int64]:
-        """Rows in order of their groups."""
-        return sorting(self.of_row, self.count)
+    def of_row(self) -> NDArray[np.int64]:
+        """The number of each row's group, in the order in which groups first occur; -1 for none."""
+        return np.frombuffer(self._groups.of_row(), np.int64)
 
-    @cached_property
-    def _starts(self) -> NDArray[np.int64]:
-        """Where in it each group starts."""
-        sizes = np.bincount(self.of_row, minlength=self.count)
-        return np.cumsum(sizes) - sizes
-
-    def sum(self, values: NDArray[np.integer] | NDArray[np.bool_]) -> NDArray[np.int64]:
+    def sum(self, values: NDArray[np.int64] | NDArray[np.bool_]) -> NDArray[np.int64]:
         """Exact sum per group, of values that are far from overflowing (counts, tokens)."""
-        if not self.count:
-            return np.zeros(0, np.int64)
-        if values.dtype == np.bool_:  # mostly few are true
-            return np.bincount(self.of_row[values], minlength=self.count)
-        if not values.any():
-            return np.zeros(self.count, np.int64)
-        return np.add.reduceat(values[self._order], self._starts, dtype=np.int64)
+        flags = values.dtype == np.bool_
+        return np.frombuffer(self._groups.count(values.view(np.uint8)) if flags else self._groups.sum(values), np.int64)
 
     def sum_money(self, nano: NDArray[np.int64]) -> NDArray[np.int64] | NDArray[np.object_]:
         """Exact sum per group, as Python integers where 64 bits might not hold it."""
         if not self.count or int(np.abs(nano).max()) < 2**63 // len(nano):
             return self.sum(nano)
-        totals: NDArray[np.object_] = np.add.reduceat(nano.astype(object)[self._order], self._starts)
+        high: NDArray[np.object_] = self.sum(nano >> 32).astype(object)
+        totals: NDArray[np.object_] = high * 2**32 + self.sum(nano & (2**32 - 1))
         return totals
 
     def min(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """Least value per group."""
-        return np.minimum.reduceat(values[self._order], self._starts) if self.count else values[:0]
+        return values[self.argmin(values)]
 
     def max(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """Greatest value per group."""
-        return np.maximum.reduceat(values[self._order], self._starts) if self.count else values[:0]
+        return values[self.argmin(~values)]  # this turns their order around
 
-    def argmin(self, values: NDArray[np.int64], *ties: Callable[[], NDArray[np.int64]]) -> NDArray[np.int64]:
+    def argmin(self, values: NDArray[np.int64], *ties: NDArray[np.int64]) -> NDArray[np.int64]:
         """The row with the least value per group; where several have it, the least by `ties`, then the first."""
-        hit = np.flatnonzero(values == self.min(values)[self.of_row])
-        for further in ties:
-            if len(hit) == self.count:
-                break
-            among = np.full(len(values), np.iinfo(np.int64).max)
-            among[hit] = more = further()[hit]
-            hit = hit[more == self.min(among)[self.of_row[hit]]]
-        rows = np.empty(self.count, np.int64)
-        rows[self.of_row[hit][::-1]] = hit[::-1]  # the first such row wins
-        return rows
+        return np.frombuffer(self._groups.least(values, *ties), np.int64)

@@ -84,14 +84,14 @@ class Words:
         elif true == len(by_word) - 1:
             told = self.codes != by_word.index(False)
         else:
-            told = np.array(by_word)[self.codes]
+            told = np.array(by_word).take(self.codes)
         return told
 
     @property
     def ranks(self) -> NDArray[np.int64]:
         """Per row: the place of its word among all words in order (code points, so ClickHouse's order of bytes too)."""
         place = {word: i for i, word in enumerate(sorted(set(self.words)))}
-        return np.fromiter(map(place.__getitem__, self.words), np.int64, len(self.words))[self.codes]
+        return np.fromiter(map(place.__getitem__, self.words), np.int64, len(self.words)).take(self.codes)
 
     def otherwise(self, other: Words) -> Words:
         """This column where it is present, else the other one."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clew_processor.enrich.memory import Recent
+from clew_processor.grouping import Groups
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,19 +99,11 @@ class ContextAccountant:
         self._read.restore(state)
 
     def _windows(self, spans: Spans) -> Int64s:
-        window = np.zeros(spans.rows, np.int64)
-        rows = np.flatnonzero(spans.inference)
-        if not len(rows):
-            return window
         model = spans.response_model.otherwise(spans.request_model)
-        pairs, of_row = np.unique(
-            spans.provider.codes[rows].astype(np.int64) * len(model.words) + model.codes[rows], return_inverse=True
-        )
-        providers, models = spans.provider.words, model.words
-        asked = [divmod(pair, len(models)) for pair in pairs.tolist()]
-        sizes = [self._prices.context_window(providers[p], models[m]) or 0 for p, m in asked]
-        window[rows] = np.array(sizes, np.int64)[of_row]
-        return window
+        calls = Groups([spans.provider, model], among=spans.inference)
+        pairs = zip(spans.provider.take(calls.first).tolist(), model.take(calls.first).tolist(), strict=True)
+        sizes = [self._prices.context_window(provider, name) or 0 for provider, name in pairs]
+        return np.array([*sizes, 0], np.int64)[calls.of_row]
 
 
 def _contents(hashes: pa.FixedSizeBinaryArray, size: pa.UInt32Array) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:

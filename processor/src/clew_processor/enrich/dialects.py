@@ -18,8 +18,8 @@ _NS_PER_DAY = 86_400 * 10**9
 
 def dialect_rows(spans: Spans) -> pa.Table | None:
     """Rows of `dialects`, one per sender and dialect or signature; None when all spans are plain."""
-    rows = np.flatnonzero(spans.dialect.present | spans.signature.present)
-    if not len(rows):
+    told = spans.dialect.present | spans.signature.present
+    if not told.any():
         return None
     words = {
         "tenant_id": spans.tenant,
@@ -28,15 +28,14 @@ def dialect_rows(spans: Spans) -> pa.Table | None:
         "dialect": spans.dialect,
         "signature": spans.signature,
     }
-    groups = Groups(column.take(rows) for column in words.values())
-    first = rows[groups.first]
+    groups = Groups(words.values(), among=told)
     day = np.full(groups.count, spans.arrival_ns // _NS_PER_DAY, np.uint16)
-    columns = {name: column.take(first).to_arrow() for name, column in words.items()}
+    columns = {name: column.take(groups.first).to_arrow() for name, column in words.items()}
     return pa.table(
         {
             "day": pa.array(day),
             **columns,
-            "spans": pa.array(groups.sum(np.ones(len(rows), np.int64))),
+            "spans": pa.array(groups.sum(told)),
             "last_seen_at": milliseconds(spans.arrival_ns, groups.count),
         }
     )

@@ -64,7 +64,7 @@ def usage_rows(contributions: Contributions, *, sign: int = 1) -> pa.Table:
     for dimension in _DIMENSIONS:
         name, _, field = dimension.partition(":")
         columns[name] = getattr(contributions, field).take(groups.first).to_arrow()
-    columns["calls"] = pa.array(np.bincount(groups.of_row, minlength=groups.count) * sign)
+    columns["calls"] = pa.array(groups.sum(np.ones(contributions.rows, np.bool_)) * sign)
     for total in _SUMS:
         name, _, field = total.partition(":")
         columns[name] = pa.array(groups.sum(getattr(contributions, field)) * sign)

@@ -71,46 +71,39 @@ def run_rows(spans: Spans, usage: Usage, loops: LoopChanges, kept: NDArray[np.bo
 
 
 def _own_rows(spans: Spans, usage: Usage, kept: NDArray[np.bool_]) -> pa.Table:
-    rows = np.flatnonzero(spans.known)
-    groups = Groups([(spans.run[rows], len(spans.run_keys))])
-    first = rows[groups.first]
-    start, end = spans.start_ns[rows], spans.end_ns[rows]
-    live = ~usage.duplicate[rows]
-    inference = spans.inference[rows] & live
-    errors = spans.error[rows] & live
-    own = usage.own[rows]
-    gate = is_gate(spans)[rows]
-
+    groups = Groups([(spans.run, len(spans.run_keys))], among=spans.known)
+    live = ~usage.duplicate
+    inference, errors = spans.inference & live, spans.error & live
+    gate = is_gate(spans)
     ints = {
         "spans": groups.sum(live),
-        "step_spans": groups.sum(spans.op.isin(("step",))[rows]),
-        "agent_spans": groups.sum(spans.op.isin(("invoke_agent",))[rows]),
+        "step_spans": groups.sum(spans.op.isin(("step",))),
+        "agent_spans": groups.sum(spans.op.isin(("invoke_agent",))),
         "model_calls": groups.sum(inference),
-        "calls_without_usage": groups.sum(inference & ~(own & usage.told[rows]) & ~errors),
-        "tool_calls": groups.sum(spans.op.isin(("execute_tool",))[rows] & live),
-        "requested_tool_calls": groups.sum(np.where(inference, usage.requested[rows], 0)),
+        "calls_without_usage": groups.sum(inference & ~(usage.own & usage.told) & ~errors),
+        "tool_calls": groups.sum(spans.op.isin(("execute_tool",)) & live),
+        "requested_tool_calls": groups.sum(np.where(inference, usage.requested, 0)),
         "errors": groups.sum(errors),
-        **{name: groups.sum(np.where(own, usage.tokens[name][rows], 0)) for name in TOKENS},
-        "unpriced_calls": groups.sum(usage.cost_source.isin(("unpriced",))[rows]),
+        **{name: groups.sum(np.where(usage.own, usage.tokens[name], 0)) for name in TOKENS},
+        "unpriced_calls": groups.sum(usage.cost_source.isin(("unpriced",))),
         "gates": groups.sum(gate),
-        "gates_denied": groups.sum(is_denied(spans)[rows]),
-        "gate_wait_ms": groups.sum(np.where(gate, spans.gate_wait_ms[rows], 0)),
+        "gates_denied": groups.sum(is_denied(spans)),
+        "gate_wait_ms": groups.sum(np.where(gate, spans.gate_wait_ms, 0)),
     }
-    money = {"cost_usd": groups.sum_money(usage.cost_nano[rows])}
     return _table(
         spans.arrival_ns,
-        tenant=spans.tenant.take(first).to_arrow(),
-        trace=spans.trace.take(first).to_arrow(),
-        root=_root(spans, rows, groups),
-        agent=_agent(spans, rows, groups),
-        outcome=_outcome(spans, rows, groups),
-        conversation_id=_any_word(spans.conversation_id, rows, groups),
-        user_id=_any_word(spans.user_id, rows, groups),
-        started=groups.min(start),
-        ended=groups.max(end),
-        sampled=groups.sum(kept[rows]) > 0,
+        tenant=spans.tenant.take(groups.first).to_arrow(),
+        trace=spans.trace.take(groups.first).to_arrow(),
+        root=_root(spans, groups),
+        agent=_agent(spans, groups),
+        outcome=_outcome(spans, groups),
+        conversation_id=_any_word(spans.conversation_id, groups),
+        user_id=_any_word(spans.user_id, groups),
+        started=groups.min(spans.start_ns),
+        ended=groups.max(spans.end_ns),
+        sampled=groups.sum(kept) > 0,
         ints=ints,
-        money=money,
+        money={"cost_usd": groups.sum_money(usage.cost_nano)},
     )
 
 
@@ -153,8 +146,8 @@ def opened_rows(spans: Spans, rows: NDArray[np.integer], opened: NDArray[np.bool
             ],
         ),
         outcome=_no_outcome(count),
-        conversation_id=_any_word(spans.conversation_id, rows, groups),
-        user_id=_any_word(spans.user_id, rows, groups),
+        conversation_id=_any_word(spans.conversation_id.take(rows), groups),
+        user_id=_any_word(spans.user_id.take(rows), groups),
         started=groups.min(start),
         ended=groups.max(start),
         sampled=np.zeros(count, np.bool_),
@@ -170,35 +163,31 @@ def _no_outcome(count: int) -> pa.StructArray:
     )
 
 
-def _root(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.StructArray:
+def _root(spans: Spans, groups: Groups) -> pa.StructArray:
     """The root span, else the earliest: (not_root, start, service, status)."""
-    not_root = ~spans.is_root[rows]
-    order = np.where(not_root, spans.start_ns[rows] | LATE, spans.start_ns[rows])
-    service, status = spans.service.take(rows), _final(spans.status.take(rows))
-    chosen = groups.argmin(order, lambda: service.ranks, lambda: status.ranks)
-    best = rows[chosen]
+    order = np.where(spans.is_root, spans.start_ns, spans.start_ns | LATE)
+    status = _final(spans.status)
+    best = groups.argmin(order, spans.service.ranks, status.ranks)
     return structs(
         ["not_root", "start_ns", "service_name", "status"],
         [
             (~spans.is_root[best]).astype(np.uint8),
             spans.start_ns[best],
-            service.take(chosen).to_text(),
-            status.take(chosen).to_text(),
+            spans.service.take(best).to_text(),
+            status.take(best).to_text(),
         ],
     )
 
 
-def _agent(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.StructArray:
+def _agent(spans: Spans, groups: Groups) -> pa.StructArray:
     """The outermost agent invocation, as far as seen: (start, name, version, status); NEVER where there is none.
 
     A span that only names its agent counts after every invocation (by its own start, made late), and has no status.
     """
-    invoked = spans.op.isin(("invoke_agent",))[rows]
-    named = spans.agent_name.present[rows]
-    order = np.where(invoked, spans.start_ns[rows], np.where(named, spans.start_ns[rows] | LATE, NEVER))
-    name, version = spans.agent_name.take(rows), spans.agent_version.take(rows)
-    status = _final(spans.status.take(rows)).overlaid(Words.constant("", len(rows)), ~invoked)
-    best = groups.argmin(order, lambda: name.ranks, lambda: version.ranks, lambda: status.ranks)
+    invoked, name, version = spans.op.isin(("invoke_agent",)), spans.agent_name, spans.agent_version
+    order = np.where(invoked, spans.start_ns, np.where(name.present, spans.start_ns | LATE, NEVER))
+    status = _final(spans.status).overlaid(Words.constant("", spans.rows), ~invoked)
+    best = groups.argmin(order, name.ranks, version.ranks, status.ranks)
     return structs(
         ["start_ns", "name", "version", "status"],
         [
@@ -215,41 +204,41 @@ def _final(status: Words) -> Words:
     return status.map(lambda word: "ok" if word == "unset" else word)
 
 
-def _outcome(spans: Spans, rows: NDArray[np.integer], groups: Groups) -> pa.StructArray:
+def _outcome(spans: Spans, groups: Groups) -> pa.StructArray:
     """The outcome that wins: (strength, time, status, score); score -1 where none was given."""
-    said = np.flatnonzero(spans.outcome_status.present[rows])
-    if not len(said):
+    word, end = spans.outcome_status, spans.end_ns
+    if not any(word.words):
         return _no_outcome(groups.count)
-    row, group = rows[said], groups.of_row[said]
-    ranks = np.array([OUTCOME_STRENGTH.get(source, 1) for source in spans.outcome_source.words], np.uint8)
-    rank, end = ranks[spans.outcome_source.codes[row]], spans.end_ns[row]
-    given = spans.outcome_score[row]
-    score = np.where(np.isfinite(given), np.clip(given, 0, 1), -1.0)
-    word = spans.outcome_status.take(row)
-    order = np.lexsort((score, word.ranks, end, rank, group))
-    last = order[np.append(group[order][1:] != group[order][:-1], np.ones(min(1, len(order)), np.bool_))]
-    won = group[last]
+    strengths = np.array([OUTCOME_STRENGTH.get(source, 1) for source in spans.outcome_source.words])
+    strength = np.where(word.present, strengths[spans.outcome_source.codes], 0)
+    score = np.where(np.isfinite(spans.outcome_score), np.abs(np.clip(spans.outcome_score, 0, 1)), -1.0)
+    # The bits of such numbers are in the order of the numbers.
+    best = groups.argmin(-strength, ~end, -word.ranks, ~score.view(np.int64))
+    said = strength[best] > 0
+    return structs(
+        ["strength", "time_ns", "status", "score"],
+        [
+            strength[best].astype(np.uint8),
+            np.where(said, end[best], 0),
+            word.take(best).to_text(),
+            np.where(said, score[best], -1.0),
+        ],
+    )
 
-    strength, time = np.zeros(groups.count, np.uint8), np.zeros(groups.count, np.int64)
-    best_score, status = np.full(groups.count, -1.0), np.zeros(groups.count, np.int32)
-    strength[won], time[won], best_score[won] = rank[last], end[last], score[last]
-    status[won] = word.codes[last] + 1
-    text = Words(status, ["", *word.words]).to_text()
-    return structs(["strength", "time_ns", "status", "score"], [strength, time, text, best_score])
 
-
-def _any_word(words: Words, rows: NDArray[np.integer], groups: Groups) -> pa.Array:
+def _any_word(words: Words, groups: Groups) -> pa.Array:
     """One present word per group, the greatest; empty where there is none."""
     if not any(words.words):
         return Words.constant("", groups.count).to_arrow()
-    said, codes = words.present[rows], words.codes[rows].astype(np.int64)
+    codes, said = words.codes.astype(np.int64), words.present
     greatest = groups.max(np.where(said, codes, -1))
-    if (greatest == groups.min(np.where(said, codes, greatest[groups.of_row]))).all():  # no two in a group
+    least = groups.min(np.where(said, codes, NEVER))
+    if (greatest <= least).all():  # no two in a group
         return Words(greatest.astype(np.int32) + 1, ["", *words.words]).to_arrow()
     ordered = sorted({"", *words.words})
     place = {word: i for i, word in enumerate(ordered)}
     ranks = np.array([place[word] for word in words.words], np.int64)
-    return Words(groups.max(ranks[words.codes[rows]]).astype(np.int32), ordered).to_arrow()
+    return Words(groups.max(ranks[words.codes]).astype(np.int32), ordered).to_arrow()
 
 
 def _loop_changes(changes: Mapping[RunKey, RunChange]) -> SumsOfRuns:
